@@ -1,0 +1,55 @@
+"""What config files share: strict arguments, and the parts that differ little between experiments."""
+
+from ml_collections import ConfigDict
+
+# ISO's network (paper, section 3.3) at a width that trains in minutes on two CPU cores.
+ISO_MLP = dict(width=256, trunk_blocks=3, head_blocks=1, dropout=0.25, activation="leaky_relu", stem_norm=False)
+
+
+def is_quick(arg: str | None) -> bool:
+  """Whether the config was asked for as FILE:quick; any other argument is an error."""
+  if arg not in (None, "", "quick"):
+    raise ValueError(f"unknown config argument {arg!r}; the only one is 'quick', as in --config=FILE.py:quick")
+  return arg == "quick"
+
+
+def base(*, num_steps: int, quick: bool) -> ConfigDict:
+  """The fields every experiment has; a locked ConfigDict refuses any other."""
+  config = ConfigDict()
+  config.seed = 0
+  config.num_steps = 1500 if quick else num_steps
+  config.batch_size = 64
+  config.window = 1
+  config.stride = 1
+  config.protocol = "generic"
+  config.codec = "root_rms"
+  config.model = "mlp"
+  config.model_options = dict(ISO_MLP)
+  config.method = "supervised"
+  config.method_options = dict(bone_weight=1.0, scale=30.0)
+  config.optim = dict(
+    name="adam", learning_rate=1e-3, schedule="exponential", final_fraction=0.02, max_norm=0.0, clip_norm=0.0
+  )
+  config.optim.update(accumulate_steps=1, warmup_steps=0, weight_decay=0.0, discriminator_learning_rate=2e-4)
+  config.augment = dict(flip=0.5, noise_px=0.0, missing=0.0)
+  config.resident = True
+  config.log_every = 500
+  config.eval_every = 500 if quick else 5000
+  config.eval_max_frames = 2000 if quick else 20000
+  config.keep_best = 3
+  config.workers = 0
+  return config
+
+
+def add_iso(config: ConfigDict, objective: str = "cycle") -> ConfigDict:
+  """Turns a supervised experiment into ISO joint training (paper, Eq. 3 to 5, with its weights)."""
+  config.method = "iso"
+  config.method_options = dict(
+    **config.method_options.to_dict(),
+    objective=objective,
+    weight=0.1,
+    weight_2d=10.0,
+    weight_3d=0.1,
+    discriminator_options=dict(width=config.model_options.width),
+  )
+  return config

@@ -1,0 +1,1 @@
+"""Inference stage optimization: adapting trained parameters to unlabelled instances before predicting them."""

@@ -1,0 +1,212 @@
+"""Inference stage optimization: adapt to an unlabelled instance, then predict it (Zhang et al. 2020, Algorithm 1).
+
+Everything is written for ONE instance {"inputs": [T, J, C], "flipped": [T, J, C]} without a batch axis; vmap adds that.
+`vanilla` starts every instance from the source weights; online.py carries the weights along a stream.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from jaxpose.adapt.objectives import Objective, Variables
+
+Instance = Mapping[str, Any]  # "inputs" [T, J, C]; "flipped", its mirror image, where predictions average the two
+Infer = Callable[[Variables, Array, jax.Array], Array]
+PAPER_GROUPS = ("trunk", "self_supervised_head", "discriminator")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+  """A way to adapt. num_steps and learning_rate are the paper's T and alpha; online ones adapt every k-th instance."""
+
+  online: bool
+  num_steps: int
+  learning_rate: float
+  every: int = 1
+
+
+MODES = {
+  "none": Mode(online=False, num_steps=0, learning_rate=0.0),
+  "vanilla": Mode(online=False, num_steps=10, learning_rate=2e-5),
+  "vanilla_lr": Mode(online=False, num_steps=1, learning_rate=2e-4),
+  "online": Mode(online=True, num_steps=1, learning_rate=2e-5),
+  "online_skip": Mode(online=True, num_steps=1, learning_rate=2e-5, every=10),
+}
+
+
+class Split(NamedTuple):
+  """Variables in two: parameters that adaptation moves, by part, and everything else (all of batch_stats)."""
+
+  adapted: dict[str, Any]
+  frozen: dict[str, Any]
+
+
+def split_variables(variables: Variables, groups: Sequence[str] = PAPER_GROUPS) -> Split:
+  """Splits variables by parts; a ValueError names the parts there are when a group is unknown or none is selected.
+
+  The default is the paper's theta_e, theta_s and theta_d; a model without the latter two is adapted in its trunk.
+  """
+  params = variables["params"]
+  unknown = [g for g in groups if g not in params and g not in PAPER_GROUPS]
+  adapted = {name: params[name] for name in params if name in groups}
+  if unknown or not adapted:
+    wrong = f"no parameters named {unknown[0]!r}" if unknown else f"groups={tuple(groups)} selects no parameters"
+    raise ValueError(f"{wrong}; this model's are {', '.join(sorted(params))}")
+  rest = {name: params[name] for name in params if name not in groups}
+  return Split(adapted, {**variables, "params": rest})
+
+
+def merge(split: Split) -> dict[str, Any]:
+  """The variables that `split_variables` took apart."""
+  return {**split.frozen, "params": {**split.frozen["params"], **split.adapted}}
+
+
+def rows_of(recent: Instance, copies: int, flip_rows: bool = False) -> Float[Array, "N T J C"]:
+  """The batch that one step of adaptation sees: `copies` rows from the recent instances [M, T, J, C], in turn.
+
+  With `flip_rows`, every second round of them is mirrored. A ValueError if some of the recent instances would not fit.
+  """
+  available = jnp.asarray(recent["inputs"])
+  if flip_rows:
+    if "flipped" not in recent:
+      raise ValueError(f"flip_rows needs 'flipped' beside 'inputs'; the instance has {', '.join(recent)}")
+    available = jnp.concatenate([available, jnp.asarray(recent["flipped"])])
+  if copies < len(available):
+    raise ValueError(f"copies={copies} rows do not hold the {len(available)} different ones; raise copies")
+  return available[np.arange(copies) % len(available)]
+
+
+def adapt_one(
+  split: Split,
+  instance: Instance,
+  key: jax.Array,
+  *,
+  objective: Objective,
+  tx: optax.GradientTransformation,
+  num_steps: int,
+  copies: int = 16,
+  flip_rows: bool = False,
+) -> tuple[dict[str, Any], Float[Array, " K"]]:
+  """Adapts to ONE instance by `num_steps` steps from fresh optimizer moments: adapted parameters and the losses.
+
+  The rows are `copies` copies, so that one step sees as many random projections. `objective` is in evaluation mode.
+  """
+  rows = rows_of({k: jnp.asarray(v)[None] for k, v in instance.items()}, copies, flip_rows)
+  own = dict(objective=objective, tx=tx, num_steps=num_steps)
+  (adapted, _), losses = descend((split.adapted, tx.init(split.adapted)), split.frozen, rows, key, **own)
+  return adapted, losses
+
+
+def predict_one(infer: Infer, split: Split, instance: Instance, key: jax.Array) -> dict[str, Array]:
+  """The outputs [T, J, 3] for each of the instance's inputs, under the same names ("inputs", "flipped")."""
+  outputs = predict_names(infer, split, {name: jnp.asarray(x)[None] for name, x in instance.items()}, key)
+  return {name: y[0] for name, y in outputs.items()}
+
+
+def predict_names(infer: Infer, split: Split, instances: Mapping[str, Array], key: jax.Array) -> dict[str, Array]:
+  """One pass over the instances [N, T, J, C] of all names together: outputs [N, T, J, 3] by name."""
+  outputs = infer(merge(split), jnp.concatenate(list(instances.values())), key)
+  return dict(zip(instances, jnp.split(outputs, len(instances))))
+
+
+def descend(carry, frozen, rows, key, *, objective: Objective, tx, num_steps: int):
+  """`num_steps` steps of (adapted, opt_state); the losses before each.
+
+  The first step stands outside the scan: under vmap its weights are still those shared by all instances, so its forward
+  and backward passes are one matrix product for all of them. With one step that is most of the work.
+  """
+
+  def step(carry, key):
+    adapted, opt_state = carry
+
+    def loss_fn(adapted):
+      return objective(merge(Split(adapted, frozen)), rows, key)[0]
+
+    loss, grads = jax.value_and_grad(loss_fn)(adapted)
+    updates, opt_state = tx.update(grads, opt_state, adapted)
+    return (optax.apply_updates(adapted, updates), opt_state), loss
+
+  if num_steps < 1:
+    return carry, jnp.zeros((0,))
+  keys = jax.random.split(key, num_steps)
+  carry, first = step(carry, keys[0])
+  if num_steps == 1:
+    return carry, first[None]
+  carry, rest = jax.lax.scan(step, carry, keys[1:])
+  return carry, jnp.concatenate([first[None], rest])
+
+
+@functools.partial(jax.jit, static_argnames=("infer", "objective", "tx", "num_steps", "copies", "flip_rows"))
+def vanilla_chunk(split: Split, instances: Instance, ids, base_key: jax.Array, *, infer: Infer, **options):
+  """`vanilla` for instances [N, T, J, C] that fit in memory at once: outputs [N, T, J, 3] and losses [N, K]."""
+
+  def one(instance, id):
+    adapt_key, infer_key = jax.random.split(jax.random.fold_in(base_key, id))
+    adapted, losses = adapt_one(split, instance, adapt_key, **options)
+    return predict_one(infer, Split(adapted, split.frozen), instance, infer_key), losses
+
+  return jax.vmap(one)(instances, ids)
+
+
+def vanilla(
+  split: Split,
+  instances: Instance,
+  ids: Sequence[int] | np.ndarray,
+  base_key: jax.Array,
+  *,
+  infer: Infer,
+  objective: Objective,
+  tx: optax.GradientTransformation,
+  num_steps: int = MODES["vanilla"].num_steps,
+  copies: int = 16,
+  flip_rows: bool = False,
+  chunk: int = 16,
+  sharding: NamedSharding | None = None,
+  progress: Callable[[int], Any] | None = None,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Every instance adapted alone, from the source weights, then predicted: outputs [N, T, J, 3] by name, losses [N, K].
+
+  instances: arrays [N, T, J, C]. ids: one integer an instance; its key is fold_in(base_key, id), so results depend on
+  no order and no chunk size. `chunk` instances are adapted at once: each costs its gradients, moments and copies of
+  the adapted parameters, and nothing for the frozen ones. `sharding` spreads a chunk's leading axis over this
+  process's devices. `progress` is called with the number of instances of each finished chunk.
+
+  Trap: where the objective draws nothing at random (reprojection, bone lengths), copies=1 gives the same in less time.
+  """
+  count, ids = len(instances["inputs"]), np.asarray(ids)
+  if len(ids) != count:
+    raise ValueError(f"{len(ids)} ids for {count} instances; every instance has one")
+  if not count:
+    raise ValueError("no instances to adapt to")
+  if chunk < 1 or (sharding is not None and chunk % sharding.num_devices):
+    devices = 1 if sharding is None else sharding.num_devices
+    raise ValueError(f"chunk={chunk} must be a positive multiple of the {devices} devices it is spread over")
+  chunk = chunk if sharding is not None else min(chunk, count)
+  options = dict(infer=infer, objective=objective, tx=tx, num_steps=num_steps, copies=copies, flip_rows=flip_rows)
+  if sharding is not None:
+    split, base_key = jax.device_put((split, base_key), NamedSharding(sharding.mesh, PartitionSpec()))
+  results, pending = [], None
+  for start in range(0, count, chunk):
+    rows = np.minimum(np.arange(start, start + chunk), count - 1)  # the last chunk repeats its last instance
+    block = jax.device_put(({k: v[rows] for k, v in instances.items()}, ids[rows]), sharding)
+    running = vanilla_chunk(split, *block, base_key, **options), min(chunk, count - start)
+    if pending is not None:  # fetched only now: the device is already busy with the next chunk
+      results.append(_fetch(*pending, progress))
+    pending = running
+  results.append(_fetch(*pending, progress))
+  return jax.tree.map(lambda *x: np.concatenate(x), *results)
+
+
+def _fetch(result, count: int, progress: Callable[[int], Any] | None):
+  fetched = jax.tree.map(lambda x: np.asarray(x)[:count], result)
+  if progress is not None:
+    progress(count)
+  return fetched

@@ -1,0 +1,259 @@
+"""Self-supervised losses: what an unlabelled 2D pose can teach. Training and adaptation share them.
+
+An objective is objective(variables, inputs [N, T, J, C], key) -> (scalar, metrics): pure, deterministic given the key,
+and in evaluation mode (no dropout, normalisation frozen), as ISO adapts. Any sum of objectives is one (`combine`).
+
+A missing joint enters a network as exactly 0 (codec); it takes no part in any comparison with the input.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from jaxpose import losses
+from jaxpose import metrics as measures
+from jaxpose.codec import Codec
+from jaxpose.geometry import projection
+from jaxpose.models import lifter as lifters
+from jaxpose.models.lifter import Lifter
+
+Variables = Mapping[str, Any]
+Metrics = dict[str, Array]
+Objective = Callable[[Variables, Array, jax.Array], tuple[Array, Metrics]]
+Lifting = Callable[[Array, Array], Array]
+# The two players' losses before they are added up, and metrics: `terms` with its modules bound.
+Terms = Callable[..., tuple[Array, Array, Metrics]]
+
+
+def adversary(lifter: Lifter, codec: Codec, discriminator: nn.Module, **options: Any) -> Objective:
+  """Random projection adversary: a lifted pose, seen from anywhere, should look like a 2D pose (Drover et al. 2018).
+
+  options: azimuth, elevation, lift, size, as in `random_projection`.
+  """
+  return both_players(random_projection(lifter, codec, discriminator, **options))
+
+
+def cycle(
+  lifter: Lifter,
+  codec: Codec,
+  discriminator: nn.Module,
+  *,
+  weight_2d: float = 10.0,
+  weight_3d: float = 0.1,
+  **options: Any,
+) -> Objective:
+  """Geometric cycle consistency: `adversary`, and the projection, lifted and turned back, is the pose again (Eq. 4)."""
+  own = random_projection(lifter, codec, discriminator, weight_2d=weight_2d, weight_3d=weight_3d, **options)
+  return both_players(own)
+
+
+def both_players(own: Terms) -> Objective:
+  """The min-max problem of Eq. 6 as one scalar: each player's term stops the gradient of the other player."""
+
+  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
+    generator, discriminator, metrics = own(variables, inputs, key)
+    return generator + discriminator, metrics
+
+  return objective
+
+
+def random_projection(
+  lifter: Lifter,
+  codec: Codec,
+  discriminator: nn.Module,
+  *,
+  weight_2d: float = 0.0,
+  weight_3d: float = 0.0,
+  azimuth: float = math.pi,
+  elevation: float = math.pi / 9,
+  lift: str = "free",
+  size: float | None = None,
+) -> Terms:
+  """`terms` with its modules bound. Angles in radians; lift and size as in `lifting`."""
+  return functools.partial(
+    terms,
+    lifter=lifter,
+    codec=codec,
+    discriminator=discriminator,
+    weight_2d=weight_2d,
+    weight_3d=weight_3d,
+    azimuth=azimuth,
+    elevation=elevation,
+    to_pose=lifting(codec, lift, size),
+  )
+
+
+def terms(
+  variables: Variables,
+  inputs: Float[Array, "N T J C"],
+  key: jax.Array,
+  *,
+  lifter: Lifter,
+  codec: Codec,
+  discriminator: nn.Module,
+  weight_2d: float,
+  weight_3d: float,
+  azimuth: float,
+  elevation: float,
+  to_pose: Lifting,
+  outputs: Float[Array, "N T J 3"] | None = None,
+  valid: Bool[Array, "N T"] | None = None,
+  train: bool = False,
+) -> tuple[Float[Array, ""], Float[Array, ""], Metrics]:
+  """The losses of the generator (the lifter) and of the discriminator, on a random projection y of the lifted pose X.
+
+  generator = -log D(y) + weight_2d |x - x~|^2 + weight_3d |X - X~|^2, non-saturating, where X~ is the lift of y turned
+  back and x~ its projection; discriminator = -log D(x) - log(1 - D(y)). Squares are summed over joints and
+  coordinates, everything is averaged over (valid) frames. One rotation a row: a window's frames turn together.
+
+  outputs: the self-supervised head's outputs for the inputs, where the caller has them already. train: with dropout
+  and batch statistics; running statistics never change here.
+  """
+  lift_key, relift_key, rotation_key, *judge_keys = jax.random.split(key, 6)
+  flat, root = inputs[..., :2], codec.skeleton.root
+  present = jnp.any(flat != 0, -1, keepdims=True)
+  if valid is None:
+    valid = jnp.ones(inputs.shape[:2], bool)
+
+  def lift(rows, key):
+    trunk_key, head_key = jax.random.split(key)
+    features, _ = lifters.apply(lifter.trunk, variables, "trunk", rows, train, trunk_key)
+    return lifters.apply(lifter.head, variables, "self_supervised_head", features, train, head_key)[0]
+
+  judgement = lifters.part(variables, "discriminator")
+
+  def judge(poses, key, weights=judgement):
+    return discriminator.apply(weights, poses, train=train, rngs={"dropout": key} if train else None)
+
+  mean = functools.partial(masked_mean, valid=valid)
+  pose = to_pose(lift(inputs, lift_key) if outputs is None else outputs, inputs)
+  rotation = projection.sample_rotation(rotation_key, inputs.shape[:1], azimuth, elevation)
+  rotation = jnp.broadcast_to(rotation[:, None], (*inputs.shape[:2], 3, 3))
+  projected = jnp.where(present, codec.project(projection.rotate(pose, rotation, root)), 0)
+
+  real, fake = judge(flat, judge_keys[0]), judge(jax.lax.stop_gradient(projected), judge_keys[1])
+  discriminator_loss = mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
+  generator_loss = mean(jax.nn.softplus(-judge(projected, judge_keys[2], jax.lax.stop_gradient(judgement))))
+  metrics = {
+    "generator": generator_loss,
+    "discriminator": discriminator_loss,
+    "discriminator_accuracy": mean(((real > 0).astype(jnp.float32) + (fake < 0).astype(jnp.float32)) / 2),
+  }
+  if weight_2d or weight_3d:
+    again = jnp.concatenate([projected, inputs[..., 2:]], -1)
+    returned = projection.rotate(to_pose(lift(again, relift_key), again), jnp.swapaxes(rotation, -1, -2), root)
+    reprojected = jnp.where(present, codec.project(returned), 0)
+    metrics["cycle_2d"] = mean(losses.squared_error(reprojected, flat).sum(-1))
+    metrics["cycle_3d"] = mean(losses.squared_error(returned, pose).sum(-1))
+    generator_loss += weight_2d * metrics["cycle_2d"] + weight_3d * metrics["cycle_3d"]
+  return generator_loss, discriminator_loss, metrics
+
+
+def lifting(codec: Codec, lift: str = "free", size: float | None = None) -> Lifting:
+  """to_pose(outputs, inputs) -> root-relative poses [..., J, 3]: how the self-supervised head's three numbers are read.
+
+  "free": as x, y, z (ISO). "depth": z alone is used, as the joint's depth offset along its input ray, so that no
+  rotation gives back the input exactly (Drover et al. 2018). A codec that divides each pose by its own rms keeps no
+  size: then `size`, the rms of a body's x and y in output units, is needed.
+  """
+  root, constants = codec.skeleton.root, codec.constants
+  if lift == "free":
+    if size is not None:
+      raise ValueError(f"size={size} is for lift='depth'; a free lift has its own size")
+    return lambda outputs, inputs: outputs - outputs[..., root : root + 1, :]
+  if lift != "depth":
+    raise ValueError(f"lift={lift!r}, expected 'free' or 'depth'")
+  if "depth_m" in constants and size:  # rays of unit rms
+    depth, ray = constants["depth_m"], size / constants["depth_m"]
+  elif "depth" in constants and size is None:  # rays at the scale of the projection
+    depth, ray = constants["depth"], 1.0
+  else:
+    raise ValueError(
+      f"lift='depth' with codec {codec.name!r} and size={size}: it needs a size for 'root_rms' and 'canonical', none "
+      "for 'root_scaled', and no other codec has a canonical projection"
+    )
+  return lambda outputs, inputs: projection.backproject(ray * inputs[..., :2], outputs[..., 2], depth, root)
+
+
+def reprojection(lifter: Lifter, codec: Codec, weight: float = 10.0) -> Objective:
+  """weight |project(F(x)) - x|^2, summed over joints and coordinates, averaged over rows; F is the supervised lifter.
+
+  It moves the trunk under the frozen supervised head, whose prediction is what counts. Trap: alone it leaves depth free
+  and makes poses worse; bone lengths hold the depth.
+  """
+
+  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
+    del key
+    flat = inputs[..., :2]
+    error = losses.squared_error(codec.project(_predict(lifter, variables, inputs)), flat)
+    present = jnp.any(flat != 0, -1)
+    value = jnp.where(present, error, 0).sum(-1).mean()
+    return weight * value, {"reprojection": value}
+
+  return objective
+
+
+def bone_lengths(lifter: Lifter, codec: Codec, lengths: Float[ArrayLike, " K"], weight: float = 10.0) -> Objective:
+  """weight (|bone| - mean length)^2, summed over bones, averaged over rows, of the supervised lifter's poses.
+
+  lengths: the source's mean of each bone, output units, in the order of skeleton.bones (`mean_bone_lengths`).
+  """
+  bones = len(codec.skeleton.bones)
+  lengths = np.asarray(lengths, np.float32)
+  if lengths.shape != (bones,):
+    raise ValueError(f"lengths has shape {lengths.shape}; skeleton {codec.skeleton.name!r} has {bones} bones")
+
+  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
+    del key
+    own = measures.safe_norm(losses.bone_vectors(_predict(lifter, variables, inputs), codec.skeleton))
+    value = ((own - lengths.reshape((1,) * (own.ndim - 1) + (bones,))) ** 2).sum(-1).mean()
+    return weight * value, {"bone_lengths": value}
+
+  return objective
+
+
+def masked_mean(values: Float[Array, "*b"], valid: Bool[Array, "*b"]) -> Float[Array, ""]:
+  """The mean of the valid frames' values; 0 when no frame is valid. An invalid frame's NaN does not pass."""
+  return jnp.sum(jnp.where(valid, values, 0)) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def mean_bone_lengths(targets: Float[ArrayLike, "*n J 3"], codec: Codec) -> Float[Array, " K"]:
+  """The mean length of each bone over poses [..., J, 3] in the codec's output units, as `codec.encode_target` gives."""
+  lengths = measures.safe_norm(losses.bone_vectors(jnp.asarray(targets), codec.skeleton))
+  return lengths.reshape(-1, lengths.shape[-1]).mean(0)
+
+
+def combine(weighted: Mapping[str, tuple[float, Objective]]) -> Objective:
+  """The weighted sum of objectives by name; each has a key of its own, and its metrics carry its name."""
+  if not weighted:
+    raise ValueError("no objectives to combine; name at least one")
+
+  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
+    total, metrics = jnp.zeros(()), {}
+    for i, (name, (weight, own)) in enumerate(weighted.items()):
+      value, more = own(variables, inputs, jax.random.fold_in(key, i))
+      total += weight * value
+      metrics.update({f"{name}/{k}": v for k, v in more.items()})
+    return total, metrics
+
+  return objective
+
+
+def build(names: str, available: Mapping[str, Objective]) -> Objective:
+  """The objective of a name, or of names joined by "+": "reprojection+bone_lengths". A ValueError lists the names."""
+  chosen = names.split("+")
+  for name in chosen:
+    if name not in available:
+      raise ValueError(f"no objective {name!r} for this model; available are {', '.join(available)}, joined by '+'")
+  return available[names] if len(chosen) == 1 else combine({name: (1.0, available[name]) for name in chosen})
+
+
+def _predict(lifter: Lifter, variables: Variables, inputs: Array) -> Array:
+  return lifter.apply(lifters.parts(variables, "trunk", "head"), inputs, train=False)

@@ -1,0 +1,169 @@
+"""Checkpoints through Orbax: the latest one, the best few by a metric, written asynchronously. Alone imports orbax."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+_policies = ocp.checkpoint_managers
+
+
+def _folder(workdir: str) -> epath.Path:
+  return epath.Path(os.path.abspath(os.path.expanduser(workdir))) / "checkpoints"
+
+
+def _manager(workdir: str, metric: str, keep_best: int) -> ocp.CheckpointManager:
+  # BestN keeps the tail of its sort (so reverse for an error), and without best_fn the metrics are never written.
+  options = ocp.CheckpointManagerOptions(
+    best_fn=lambda metrics: metrics[metric],
+    best_mode="min",
+    preservation_policy=_policies.AnyPreservationPolicy(
+      [
+        _policies.LatestN(1),
+        _policies.BestN(
+          get_metric_fn=lambda metrics: metrics[metric],
+          reverse=True,
+          n=keep_best,
+          keep_checkpoints_without_metrics=False,
+        ),
+      ]
+    ),
+    enable_async_checkpointing=True,
+  )
+  return ocp.CheckpointManager(_folder(workdir), options=options)
+
+
+class Writer:
+  """Saves a run's checkpoints; the latest is always resumable, the best `keep_best` by `metric` (lower is better) stay."""
+
+  def __init__(self, workdir: str, *, description: Mapping[str, Any], metric: str = "mpjpe_mm", keep_best: int = 3):
+    self._description, self._metric, self._workdir = dict(description), metric, workdir
+    self._manager = _manager(workdir, metric, keep_best)
+
+  def save(self, step: int, state, metrics: Mapping[str, float]) -> None:
+    """Starts writing the state; the arrays may be donated right after. A failed write raises here or at the next call."""
+    description = {**self._description, "shapes": shapes(state.params)}
+    with _cleaned(self._workdir):
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(state=ocp.args.StandardSave(state), description=ocp.args.JsonSave(description)),
+        metrics={k: float(v) for k, v in metrics.items()},
+        force=True,
+      )
+
+  def wait(self) -> None:
+    """Blocks until the last save is on disk, and raises if it failed."""
+    with _cleaned(self._workdir):
+      self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    with _cleaned(self._workdir):
+      self._manager.close()
+
+
+@contextlib.contextmanager
+def _cleaned(workdir: str) -> Iterator[None]:
+  """Turns a failed write into one clear error, and removes what it left half-written."""
+  try:
+    yield
+  except Exception as error:
+    if not _is_os_error(error):
+      raise
+    for path in _folder(workdir).glob("*orbax-checkpoint-tmp*"):
+      path.rmtree(missing_ok=True)
+    raise OSError(
+      f"could not write a checkpoint under {workdir!r}: {error}. Free some space (or choose another --workdir) and run "
+      "the same command again: it resumes from the last complete checkpoint"
+    ) from error
+
+
+def _is_os_error(error: BaseException | None) -> bool:
+  # Tensorstore reports a full disk as a ValueError whose text carries the system's message.
+  while error is not None:
+    if isinstance(error, OSError) or "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
+
+
+def shapes(params) -> dict[str, list[int]]:
+  """{"trunk/stem/kernel": [34, 1024], ...}: what tells one model's checkpoint from another's."""
+  return {
+    "/".join(str(getattr(k, "key", k)) for k in path): list(np.shape(leaf))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+  }
+
+
+def steps(workdir: str) -> list[int]:
+  """Steps of the complete checkpoints of a run, ascending; empty when there are none."""
+  folder = _folder(workdir)
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+
+
+def describe(workdir: str, step: int) -> dict[str, Any]:
+  """What a checkpoint says of itself: {"config", "codec", "shapes"}."""
+  with ocp.CheckpointManager(_folder(workdir)) as manager:
+    restored = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
+  return restored["description"]
+
+
+def choose(workdir: str, which: str | int = "best") -> int:
+  """The step of the "best", the "latest", or a given checkpoint; a FileNotFoundError says what there is."""
+  found = steps(workdir)
+  if not found:
+    raise FileNotFoundError(
+      f"no checkpoint under {workdir!r}; train first: python -m launch.train --workdir={workdir} ..."
+    )
+  if which == "latest":
+    return found[-1]
+  if which == "best":
+    with _manager(workdir, "mpjpe_mm", 1) as manager:
+      best = manager.best_step()
+    return found[-1] if best is None else best
+  if int(which) not in found:
+    raise FileNotFoundError(f"no checkpoint of step {which} under {workdir!r}; there are {found}")
+  return int(which)
+
+
+def check_same_model(workdir: str, step: int, params) -> None:
+  """Raises a ValueError that names the parameters in which a checkpoint differs from `params`."""
+  stored, wanted = describe(workdir, step)["shapes"], shapes(params)
+  problems = [
+    f"{n}: checkpoint {stored.get(n, 'has none')}, model {wanted.get(n, 'has none')}" for n in {**stored, **wanted}
+  ]
+  problems = [p for n, p in zip({**stored, **wanted}, problems) if stored.get(n) != wanted.get(n)]
+  if problems:
+    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    raise ValueError(
+      f"the checkpoint at step {step} under {workdir!r} is of another model: {'; '.join(problems[:3])}{more}. "
+      "Use the config it was trained with, or another --workdir"
+    )
+
+
+def restore(workdir: str, step: int, state):
+  """The full state at `step`, placed and sharded as `state` (arrays or ShapeDtypeStructs with sharding)."""
+  check_same_model(workdir, step, state.params)
+  abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+  with ocp.CheckpointManager(_folder(workdir)) as manager:
+    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
+
+
+def restore_variables(workdir: str, step: int, variables):
+  """The model's variables {"params", ...} at `step`, without the optimizer; `variables` gives the tree and shapes."""
+  check_same_model(workdir, step, variables["params"])
+  rest = {k: v for k, v in variables.items() if k != "params"}
+  want = {"params": variables["params"], "model_state": rest}
+  want = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), want)
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=sharding, global_shape=x.shape), want)
+  with ocp.CheckpointManager(_folder(workdir)) as manager:
+    restored = manager.restore(
+      step,
+      args=ocp.args.Composite(state=ocp.args.PyTreeRestore(want, partial_restore=True, restore_args=args)),
+    )["state"]
+  return {"params": restored["params"], **restored["model_state"]}

@@ -1,0 +1,186 @@
+"""A run's configuration as frozen dataclasses, made once from a config file's ConfigDict at the library's edge."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+  """Which clips. World-space motion is seen through the virtual camera `rig` (data/cameras.py) at `fps`."""
+
+  dataset: str
+  splits: tuple[str, ...]
+  rig: str = ""
+  rig_options: dict = dataclasses.field(default_factory=dict)
+  fps: float | None = None
+  include: tuple[str, ...] = ()  # sequence names; all when empty
+  exclude: tuple[str, ...] = ()
+  seed: int = 0  # of the sampled cameras
+
+  def __post_init__(self):
+    if not self.dataset or not self.splits:
+      raise ValueError(f"a data config needs a dataset and splits, got dataset={self.dataset!r}, splits={self.splits}")
+    _positive(self, "fps", optional=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+  """The optimizer. `final_fraction` is where exponential and cosine end, and the floor of plateau, relative to the peak."""
+
+  name: str = "adam"  # adam | adamw
+  learning_rate: float = 1e-3
+  schedule: str = "exponential"  # constant | exponential | cosine | plateau
+  final_fraction: float = 0.02
+  warmup_steps: int = 0
+  b1: float = 0.9
+  b2: float = 0.999
+  weight_decay: float = 0.0
+  clip_norm: float = 0.0  # global gradient norm; 0 for none
+  accumulate_steps: int = 1
+  max_norm: float = 0.0  # of every unit's incoming weights; 0 for none
+  plateau_factor: float = 0.1
+  plateau_patience: int = 5  # windows without progress
+  plateau_window: int = 1000  # updates over which the training loss is averaged
+  discriminator_learning_rate: float = 2e-4
+
+  def __post_init__(self):
+    _choice(self, "name", ("adam", "adamw"))
+    _choice(self, "schedule", ("constant", "exponential", "cosine", "plateau"))
+    _positive(self, "learning_rate")
+    _positive(self, "discriminator_learning_rate")
+    _positive(self, "accumulate_steps")
+    if not 0 < self.final_fraction <= 1:
+      raise ValueError(f"final_fraction={self.final_fraction} must be in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+  """What happens to a training batch before the loss sees it."""
+
+  flip: float = 0.5  # probability of mirroring a sample
+  noise_px: float = 0.0  # standard deviation of Gaussian noise on 2D keypoints, pixels
+  missing: float = 0.0  # probability that a joint is missing
+
+  def __post_init__(self):
+    for name in ("flip", "missing"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(f"augment.{name}={getattr(self, name)} is a probability, in [0, 1]")
+    if self.noise_px < 0:
+      raise ValueError(f"augment.noise_px={self.noise_px} must not be negative")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """A run: data, codec, model, method, optimizer, and how often the loop does I/O."""
+
+  train: DataConfig
+  validation: DataConfig
+  targets: dict[str, DataConfig]  # by name; evaluate and adapt choose among them
+  num_steps: int
+  seed: int = 0
+  batch_size: int = 64
+  window: int = 1  # frames a sample
+  stride: int = 1  # frames between windows
+  protocol: str = "generic"
+  codec: str = "root_rms"
+  codec_constants: dict = dataclasses.field(default_factory=dict)
+  model: str = "mlp"
+  model_options: dict = dataclasses.field(default_factory=dict)
+  method: str = "supervised"
+  method_options: dict = dataclasses.field(default_factory=dict)
+  optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+  augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+  resident: bool = True  # the data set lives on the device, and stretches of steps run without returning to the host
+  log_every: int = 500
+  eval_every: int = 5000
+  eval_max_frames: int = 20000
+  keep_best: int = 3
+  workers: int = 0  # Grain worker processes, when not resident
+
+  def __post_init__(self):
+    for name in (
+      "num_steps",
+      "batch_size",
+      "window",
+      "stride",
+      "log_every",
+      "eval_every",
+      "eval_max_frames",
+      "keep_best",
+    ):
+      _positive(self, name)
+    _choice(self, "method", ("supervised", "iso"))
+    if self.eval_every % self.log_every:
+      raise ValueError(f"eval_every={self.eval_every} must be a multiple of log_every={self.log_every}")
+    if not self.targets:
+      raise ValueError("targets is empty: name at least one data config to evaluate on")
+
+
+def _positive(config, name: str, optional: bool = False) -> None:
+  value = getattr(config, name)
+  if not (optional and value is None) and not value > 0:
+    raise ValueError(f"{name}={value} must be positive")
+
+
+def _choice(config, name: str, choices: tuple[str, ...]) -> None:
+  if getattr(config, name) not in choices:
+    raise ValueError(f"{name}={getattr(config, name)!r} must be one of {', '.join(choices)}")
+
+
+def from_dict(values: Mapping[str, Any] | ConfigDict) -> Config:
+  """A checked Config from a nested mapping (a ConfigDict, or what a checkpoint stored); unknown keys are errors."""
+  return _build(Config, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+  """The plain nested dict of a Config, JSON-able: the inverse of `from_dict`."""
+  return dataclasses.asdict(config)
+
+
+def _build(cls, values: Any, where: str):
+  if not isinstance(values, Mapping):
+    raise ValueError(f"{where} is {values!r}, expected a mapping with the fields of {cls.__name__}")
+  fields = {f.name: f for f in dataclasses.fields(cls)}
+  hints = typing.get_type_hints(cls)
+  unknown = [k for k in values if k not in fields]
+  if unknown:
+    raise ValueError(f"{where} has no field {unknown[0]!r}; {cls.__name__} has {', '.join(fields)}")
+  required = [
+    k
+    for k, f in fields.items()
+    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and k not in values
+  ]
+  if required:
+    raise ValueError(f"{where} lacks {', '.join(required)}")
+  return cls(**{k: _convert(hints[k], v, f"{where}.{k}") for k, v in values.items()})
+
+
+def _convert(hint, value, where: str):
+  if dataclasses.is_dataclass(hint):
+    return _build(hint, value, where)
+  origin, args = typing.get_origin(hint), typing.get_args(hint)
+  if origin is dict and dataclasses.is_dataclass(args[1]):
+    return {k: _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
+  if origin is dict or hint is dict:
+    return _plain(value)
+  if origin is tuple:
+    return tuple(value)
+  allowed = args if origin is types.UnionType else (hint,)
+  if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+    raise ValueError(f"{where}={value!r} has type {type(value).__name__}, expected {getattr(hint, '__name__', hint)}")
+  return value
+
+
+def _plain(value):
+  if isinstance(value, Mapping):
+    return {k: _plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(v) for v in value]
+  return value

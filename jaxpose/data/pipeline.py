@@ -1,0 +1,140 @@
+"""From clips to batches: deterministic, shuffled anew each epoch, resumable from any step on any number of processes.
+
+The order of rows is a pure function of (seed, number of windows), so there is nothing to checkpoint: step s takes rows
+s * batch to (s + 1) * batch of one endless sequence of epochs, and process p of n takes the p-th contiguous slice of them.
+The resident path (whole data set on the device) and the streaming path (Grain) read the same rows in the same order.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import numpy as np
+
+from jaxpose.data.clip import Clip
+from jaxpose.geometry.camera import Camera
+
+Batch = dict[str, Any]
+
+
+class Windows(NamedTuple):
+  """Clips laid end to end, and the windows that training draws from them. A pytree, of NumPy or JAX arrays.
+
+  frames: {"keypoints_2d" [F, J, 2], "confidence" [F, J], "joints_3d" [F, J, 3], "valid" [F]}; camera: one a clip;
+  start: int32 [W], a window's first frame among the F; clip: int32 [W], its clip.
+  """
+
+  frames: dict[str, Any]
+  camera: Camera
+  start: Any
+  clip: Any
+
+  @property
+  def nbytes(self) -> int:
+    return sum(x.nbytes for x in jax.tree.leaves(self))
+
+
+def windows(clips: Sequence[Clip], length: int = 1, stride: int = 1) -> Windows:
+  """All windows of `length` consecutive valid frames, one every `stride` frames of a clip.
+
+  Raises ValueError if no clip holds such a window, or a clip lacks joints_3d.
+  """
+  if not clips:
+    raise ValueError("no clips to train on; check the data set's name and splits")
+  for clip in clips:
+    if clip.joints_3d is None:
+      raise ValueError(f"clip {clip.name} has no joints_3d: training needs 3D targets")
+  starts, owners, offset = [], [], 0
+  for number, clip in enumerate(clips):
+    good = (
+      np.convolve(clip.valid, np.ones(length, int), "valid") == length if len(clip) >= length else np.zeros(0, bool)
+    )
+    own = np.flatnonzero(good)[::stride] if length == 1 else np.flatnonzero(good & (np.arange(len(good)) % stride == 0))
+    starts.append(own + offset)
+    owners.append(np.full(len(own), number))
+    offset += len(clip)
+  start = np.concatenate(starts).astype(np.int32)
+  if not len(start):
+    longest = max(len(c) for c in clips)
+    raise ValueError(
+      f"none of the {len(clips)} clips holds a window of {length} valid frames (the longest clip has {longest}, "
+      f"{sum(int(c.valid.sum()) for c in clips)} frames are valid in all); shorten the window or check the camera rig"
+    )
+  frames = {
+    "keypoints_2d": np.concatenate([c.keypoints_2d for c in clips]),
+    "confidence": np.concatenate([c.confidence for c in clips]),
+    "joints_3d": np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None]),
+    "valid": np.concatenate([c.valid for c in clips]),
+  }
+  camera = jax.tree.map(lambda *leaves: np.stack(leaves), *(c.camera for c in clips))
+  return Windows(frames, camera, start, np.concatenate(owners).astype(np.int32))
+
+
+def gather(data: Windows, index, length: int) -> Batch:
+  """The batch of the windows `index` [B]: arrays [B, T, ...] and a camera [B, ...]. NumPy in, NumPy out; JAX likewise."""
+  offsets = np.arange(length, dtype=np.int32).reshape((1,) * np.ndim(index) + (length,))
+  rows = data.start[index][..., None] + offsets
+  batch: Batch = {name: array[rows] for name, array in data.frames.items()}
+  owner = data.clip[index]
+  batch["camera"] = Camera(*(field[owner] for field in data.camera))
+  return batch
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+  return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size).astype(np.int32)
+
+
+def order(size: int, start: int, stop: int, seed: int) -> np.ndarray:
+  """Window indices of rows start to stop of the endless shuffled sequence: int32 [stop - start]."""
+  epochs = range(start // size, -(-stop // size))
+  rows = [_permutation(seed, e, size)[max(start - e * size, 0) : stop - e * size] for e in epochs]
+  return np.concatenate(rows) if rows else np.zeros(0, np.int32)
+
+
+class _Rows:
+  """Random access to the windows of one process's rows, step after step, for grain.MapDataset.source."""
+
+  def __init__(self, data: Windows, length: int, batch: int, seed: int, steps: int, process: tuple[int, int]):
+    self.data, self.length, self.batch, self.seed, self.process = data, length, batch, seed, process
+    self.local = batch // process[1]
+    self.size = steps * self.local
+
+  def __len__(self) -> int:
+    return self.size
+
+  def __getitem__(self, i: int) -> Batch:
+    step, slot = divmod(int(i), self.local)
+    row = step * self.batch + self.process[0] * self.local + slot
+    (index,) = order(len(self.data.start), row, row + 1, self.seed)
+    return gather(self.data, index, self.length)
+
+
+def batches(
+  data: Windows,
+  *,
+  length: int,
+  batch_size: int,
+  seed: int,
+  num_steps: int,
+  start_step: int = 0,
+  process: tuple[int, int] = (0, 1),
+  workers: int = 0,
+) -> Iterator[Batch]:
+  """This process's share of the batches of steps start_step to num_steps, in order, through Grain.
+
+  `process` is (index, count): the p-th of n contiguous slices of every global batch. Any start_step and any number of
+  processes or workers read the same rows.
+  """
+  index, count = process
+  if batch_size % count:
+    raise ValueError(f"batch_size={batch_size} is not divisible by the {count} processes; choose a multiple of {count}")
+  rows = _Rows(data, length, batch_size, seed, num_steps, process)
+  local = batch_size // count
+  dataset = grain.MapDataset.source(rows).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
+  stream = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
+  if workers:
+    stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+  return iter(stream)

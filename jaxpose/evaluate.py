@@ -1,0 +1,137 @@
+"""Predictions for whole clips, from a method's inference graph alone."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpose.codec import Codec
+from jaxpose.data import transforms
+from jaxpose.data.clip import Clip
+from jaxpose.methods.method import Method
+
+
+class Rows(NamedTuple):
+  """Windows of clips, as a model takes them: batch arrays [N, T, ...], and where their frames belong.
+
+  frame: int [N, T], the index of each frame among all frames of the clips laid end to end; clip: int [N].
+  """
+
+  batch: dict[str, Any]
+  frame: np.ndarray
+  clip: np.ndarray
+
+
+def cut(clips: Sequence[Clip], window: int = 1, valid_only: bool = False) -> Rows:
+  """Cuts every clip into windows of `window` frames that cover it, in order.
+
+  The last window of a clip overlaps its neighbour; a clip shorter than `window` is padded with its last frame.
+  With `valid_only`, windows without any valid frame are left out.
+  """
+  frames, owners, offset = [], [], 0
+  for number, clip in enumerate(clips):
+    last = max(len(clip) - window, 0)
+    starts = np.unique(np.minimum(np.arange(0, last + window, window), last))
+    own = np.minimum(starts[:, None] + np.arange(window), len(clip) - 1)
+    if valid_only:
+      own = own[clip.valid[own].any(1)]
+    frames.append(own + offset)
+    owners.append(np.full(len(own), number))
+    offset += len(clip)
+  frame, owner = np.concatenate(frames), np.concatenate(owners)
+  cameras = jax.tree.map(lambda *x: np.stack(x), *(c.camera for c in clips))
+  batch = {
+    "keypoints_2d": np.concatenate([c.keypoints_2d for c in clips])[frame],
+    "confidence": np.concatenate([c.confidence for c in clips])[frame],
+    "camera": jax.tree.map(lambda x: x[owner], cameras),
+  }
+  return Rows(batch, frame, owner)
+
+
+def scatter(clips: Sequence[Clip], rows: Rows, poses: np.ndarray) -> list[np.ndarray]:
+  """Poses [N, T, J, 3] of windows back to one [T, J, 3] a clip; frames in no window are NaN."""
+  lengths = [len(c) for c in clips]
+  out = np.full((sum(lengths), *poses.shape[2:]), np.nan, np.float32)
+  out[rows.frame] = poses
+  return np.split(out, np.cumsum(lengths)[:-1])
+
+
+@functools.partial(jax.jit, static_argnames=("codec",))
+def encode_both(batch, *, codec: Codec):
+  """Network inputs of a batch, {"inputs", "flipped"} [B, T, J, C]: as it is, and mirrored."""
+  mirrored = transforms.flip(batch, codec.skeleton)
+  return {
+    name: codec.encode(b["keypoints_2d"], b["camera"], b["confidence"])
+    for name, b in (("inputs", batch), ("flipped", mirrored))
+  }
+
+
+@functools.partial(jax.jit, static_argnames=("codec",))
+def decode_both(outputs, batch, *, codec: Codec):
+  """Root-relative metres [B, T, J, 3] from outputs {"inputs"} or {"inputs", "flipped"}: their mean, mirrored back."""
+
+  def decode(outputs, batch):
+    return codec.decode(outputs, batch["keypoints_2d"], batch["camera"], batch["confidence"])
+
+  pose = decode(outputs["inputs"], batch)
+  if "flipped" not in outputs:
+    return pose
+  mirrored = decode(outputs["flipped"], transforms.flip(batch, codec.skeleton))
+  return (pose + transforms.flip_pose(mirrored, codec.skeleton)) / 2
+
+
+@functools.partial(jax.jit, static_argnames=("method", "codec", "flip"))
+def predict_batch(variables, batch, key, *, method: Method, codec: Codec, flip: bool):
+  """Root-relative metres [B, T, J, 3] for a batch with keypoints_2d, confidence and camera.
+
+  With `flip`, the mean of the prediction and the mirrored prediction of the mirrored input.
+  """
+  inputs = encode_both(batch, codec=codec)
+  names = ("inputs", "flipped") if flip else ("inputs",)
+  outputs = {name: method.infer(variables, inputs[name], key) for name in names}
+  return decode_both(outputs, batch, codec=codec)
+
+
+def predict(
+  method: Method,
+  codec: Codec,
+  variables,
+  clips: Sequence[Clip],
+  *,
+  window: int = 1,
+  flip: bool = True,
+  batch_size: int = 4096,
+  seed: int = 0,
+) -> list[np.ndarray]:
+  """Root-relative metres [T, J, 3] for every frame of every clip, in camera axes; `batch_size` counts frames."""
+  check_skeletons(clips, codec)
+  rows = cut(clips, window)
+  predict_one = functools.partial(predict_batch, variables, method=method, codec=codec, flip=flip)
+  poses = in_batches(lambda batch: predict_one(batch, jax.random.key(seed)), rows.batch, max(1, batch_size // window))
+  return scatter(clips, rows, poses)
+
+
+def in_batches(function, tree, size: int):
+  """function(tree) in slices of `size` along the leading axis, joined; one compiled program serves all slices."""
+  count = len(jax.tree.leaves(tree)[0])
+  size = min(size, count)
+  results = []
+  for start in range(0, count, size):
+    # The last slice repeats its last row up to the full size.
+    chosen = np.minimum(np.arange(start, start + size), count - 1)
+    result = function(jax.tree.map(lambda x, chosen=chosen: jnp.asarray(x[chosen]), tree))
+    results.append(jax.tree.map(lambda x, kept=min(size, count - start): np.asarray(x)[:kept], result))
+  return jax.tree.map(lambda *x: np.concatenate(x), *results)
+
+
+def check_skeletons(clips: Sequence[Clip], codec: Codec) -> None:
+  """Raises a ValueError if a clip's joint set is not the model's."""
+  for clip in clips:
+    if clip.skeleton.name != codec.skeleton.name:
+      raise ValueError(
+        f"clip {clip.name} has joints {clip.skeleton.name!r}, but the model was trained on {codec.skeleton.name!r}; "
+        "map the clip's joints with skeleton.joint_map first"
+      )

@@ -1,0 +1,103 @@
+"""From a Config to the things it names: clips, codec, model, method. The one place where names become functions."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxpose import checkpoint, codec as codecs, models
+from jaxpose import config as configs
+from jaxpose.config import Config, DataConfig
+from jaxpose.data import pipeline, source, transforms
+from jaxpose.data.clip import Clip
+from jaxpose.methods import iso, supervised
+from jaxpose.methods.method import Method
+from jaxpose.models import discriminator
+from jaxpose.skeleton import Skeleton
+
+METHODS = {"supervised": supervised.create, "iso": iso.create}
+
+
+def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
+  """The clips that a data config names."""
+  options = dataclasses.asdict(config)
+  return source.load_clips(options.pop("dataset"), options.pop("splits"), data_dir, **options)
+
+
+def build_codec(config: Config, skeleton: Skeleton, clips: list[Clip] | None = None) -> codecs.Codec:
+  """The config's codec; constants that it does not give are measured on `clips`."""
+  return codecs.build(config.codec, skeleton, constants=config.codec_constants or None, clips=clips)
+
+
+def build_method(config: Config, codec: codecs.Codec) -> Method:
+  """The config's method, over its model, with its augmentation of the training graph."""
+  lifter = models.build(config.model, num_joints=codec.skeleton.num_joints, **config.model_options)
+  options = dict(config.method_options)
+  if config.method == "iso":
+    options["discriminator"] = discriminator.create(**options.pop("discriminator_options", {}))
+  try:
+    method = METHODS[config.method](lifter, codec, **options)
+  except TypeError as error:
+    raise ValueError(f"method {config.method!r} does not take these options {sorted(options)}: {error}") from error
+  return _augmented(method, config, codec.skeleton)
+
+
+def _augmented(method: Method, config: Config, skeleton: Skeleton) -> Method:
+  steps, augment = [], config.augment
+  if augment.flip:
+    steps.append(functools.partial(transforms.random_flip, skeleton=skeleton, probability=augment.flip))
+  if augment.noise_px:
+    steps.append(functools.partial(transforms.keypoint_noise, std_px=augment.noise_px))
+  if augment.missing:
+    steps.append(functools.partial(transforms.missing_joints, skeleton=skeleton, probability=augment.missing))
+  if not steps:
+    return method
+  change = transforms.augment(*steps)
+
+  def loss(variables, batch, key):
+    augment_key, loss_key = jax.random.split(key)
+    return method.loss(variables, change(batch, augment_key), loss_key)
+
+  return dataclasses.replace(method, loss=loss)
+
+
+def dummy_batch(num_joints: int, window: int) -> pipeline.Batch:
+  """A batch of the right shapes, to initialise a model with."""
+  from jaxpose.geometry import camera  # here alone: a camera of ones
+
+  frames = (1, window, num_joints)
+  one = jax.tree.map(lambda x: jnp.asarray(x)[None], camera.create((1000, 1000), (500, 500), (1000, 1000)))
+  pose = jnp.zeros((*frames, 3)).at[..., 2].set(5.0)
+  return {
+    "keypoints_2d": jnp.full((*frames, 2), 500.0),
+    "confidence": jnp.ones(frames),
+    "joints_3d": pose,
+    "valid": jnp.ones(frames[:2], bool),
+    "camera": one,
+  }
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A trained run, as evaluation and adaptation take it."""
+
+  config: Config
+  codec: codecs.Codec
+  method: Method
+  variables: dict
+  step: int
+  statistics: dict  # of the training set: {"bone_lengths": one a bone, output units}
+
+
+def load(workdir: str, which: str | int = "best") -> Trained:
+  """The run in `workdir` at its best (or latest, or given) checkpoint: config, codec and weights as it stored them."""
+  step = checkpoint.choose(workdir, which)
+  description = checkpoint.describe(workdir, step)
+  config = configs.from_dict(description["config"])
+  codec = codecs.from_json(description["codec"])
+  method = build_method(config, codec)
+  batch = dummy_batch(codec.skeleton.num_joints, config.window)
+  shapes = jax.eval_shape(method.init, jax.random.key(0), batch)
+  variables = checkpoint.restore_variables(workdir, step, shapes)
+  return Trained(config, codec, method, variables, step, description["statistics"])

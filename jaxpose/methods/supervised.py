@@ -1,0 +1,88 @@
+"""Fully supervised learning: joints and bone vectors against the truth (Zhang et al. 2020, Eq. 1 and 2)."""
+
+import functools
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float
+
+from jaxpose import losses
+from jaxpose.adapt import objectives
+from jaxpose.codec import Codec
+from jaxpose.methods import method
+from jaxpose.methods.method import Batch, Method, Metrics, Variables
+from jaxpose.models import lifter as lifters
+from jaxpose.models.lifter import Lifter
+
+ERRORS = {"l2": losses.squared_error, "l1": losses.absolute_error}
+
+
+def create(lifter: Lifter, codec: Codec, *, loss: str = "l2", bone_weight: float = 1.0, scale: float = 1.0) -> Method:
+  """A lifter trained on labels alone; parameters are {"trunk", "head"}. `term` says what the options mean."""
+  check(loss)
+  return Method(
+    name="supervised",
+    codec=codec,
+    lifter=lifter,
+    init=functools.partial(_init, lifter=lifter, codec=codec),
+    loss=functools.partial(_loss, lifter=lifter, codec=codec, kind=loss, bone_weight=bone_weight, scale=scale),
+    infer=functools.partial(infer, lifter=lifter),
+    labels=method.labels,
+    objectives={"reprojection": objectives.reprojection(lifter, codec)},
+  )
+
+
+def term(
+  outputs: Float[Array, "B T J 3"],
+  batch: Batch,
+  codec: Codec,
+  *,
+  kind: str = "l2",
+  bone_weight: float = 1.0,
+  scale: float = 1.0,
+) -> tuple[Float[Array, ""], Metrics]:
+  """scale * (|X - X'|^2 + bone_weight |B - B'|^2), in the codec's units, and metrics (Eq. 2; `l1`: absolute values).
+
+  Errors are summed over coordinates and averaged over joints (bones) and valid frames: the paper's sum over joints is
+  this times their number, which `scale` can make up for. `mpjpe_mm` is of the decoded poses, roots aligned.
+  """
+  seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
+  targets, valid, skeleton = codec.encode_target(batch["joints_3d"], *seen), batch["valid"], codec.skeleton
+  error = ERRORS[kind]
+  joints = objectives.masked_mean(error(outputs, targets).mean(-1), valid)
+  vectors = losses.bone_vectors(outputs, skeleton), losses.bone_vectors(targets, skeleton)
+  bones = objectives.masked_mean(error(*vectors).mean(-1), valid)
+  root = slice(skeleton.root, skeleton.root + 1)
+  predicted, truth = jax.lax.stop_gradient(codec.decode(outputs, *seen)), batch["joints_3d"]
+  distance = losses.mpjpe(predicted - predicted[..., root, :], truth - truth[..., root, :])
+  metrics = {
+    "mpjpe_mm": 1000 * objectives.masked_mean(distance.mean(-1), valid),
+    "supervised_joints": joints,
+    "supervised_bones": bones,
+  }
+  return scale * (joints + bone_weight * bones), metrics
+
+
+def infer(variables: Variables, inputs: Float[Array, "B T J C"], key: jax.Array, *, lifter: Lifter):
+  """The supervised head on the trunk, without dropout and with the stored statistics: outputs [B, T, J, 3]."""
+  del key
+  return lifter.apply(lifters.parts(variables, "trunk", "head"), inputs, train=False)
+
+
+def _init(key: jax.Array, batch: Batch, *, lifter: Lifter, codec: Codec) -> Variables:
+  return dict(lifter.init(key, method.encode(codec, batch)))
+
+
+def _loss(
+  variables: Variables, batch: Batch, key: jax.Array, *, lifter: Lifter, codec: Codec, **options: Any
+) -> tuple[Array, tuple[Metrics, Variables]]:
+  changing = [c for c in variables if c != "params"]
+  inputs = method.encode(codec, batch)
+  outputs, state = lifter.apply(variables, inputs, train=True, rngs={"dropout": key}, mutable=changing)
+  loss, metrics = term(outputs, batch, codec, **options)
+  return loss, (metrics, dict(state))
+
+
+def check(kind: str) -> None:
+  if kind not in ERRORS:
+    raise ValueError(f"loss={kind!r}, expected one of {', '.join(ERRORS)}")

@@ -1,0 +1,289 @@
+"""The DSTformer, MotionBERT's dual-stream spatio-temporal transformer (Zhu et al. 2023, arXiv:2210.06551).
+
+A layer has two streams over the same features [B, T, J, D]: one attends over joints and then over frames, the other
+over frames and then over joints. The streams are fused by a softmax over a learned linear map of both. Parameters of
+all layers are stacked on a leading axis, and the layers run under `scan`: compile time does not grow with depth.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxpose.models.lifter import Lifter
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
+
+# Sizes as published, in the names of `create`. `small` follows the repository Arshad221b/2d_to_3d_human_pose_uplift.
+PRESETS: dict[str, dict[str, Any]] = {
+  "motionbert": dict(dim_in=3, dim_feat=512, dim_rep=512, depth=5, num_heads=8, mlp_ratio=2, maxlen=243),
+  "motionbert_lite": dict(dim_in=3, dim_feat=256, dim_rep=512, depth=5, num_heads=8, mlp_ratio=4, maxlen=243),
+  "small": dict(dim_in=2, dim_feat=64, dim_rep=64, depth=2, num_heads=8, mlp_ratio=4, maxlen=10),
+}
+
+# The published code draws from a normal distribution cut at +-2, which is 100 standard deviations: it cuts nothing.
+# `truncated_normal` would cut at 2 standard deviations and start with weights 12 % smaller.
+_init = nn.initializers.normal(0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What all layers share; see `create`."""
+
+  num_heads: int
+  mlp_hidden: int
+  dropout: float
+  drop_path: float
+  depth: int
+  remat: bool
+  unroll: int
+  attention: str | None
+  dtype: str
+
+  def rates(self) -> np.ndarray:
+    """Each layer's chance of skipping a residual branch, rising linearly from 0 to `drop_path`."""
+    return np.linspace(0, self.drop_path, self.depth, dtype=np.float32)
+
+
+def _dense(width: int, name: str, dtype: str) -> nn.Dense:
+  return nn.Dense(width, kernel_init=_init, dtype=dtype, name=name)
+
+
+def _norm(name: str, dtype: str) -> nn.LayerNorm:
+  # Computes in float32 whatever dtype says: that is what comes out.
+  return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
+
+
+class Stage(nn.Module):
+  """Self-attention over axis N of [B, G, N, D], then an MLP; each behind a norm and beside a residual connection."""
+
+  options: Options
+  train: bool
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B G N D"], rate: Float[Array, ""], mask: Bool[Array, "B N"] | None
+  ) -> Float[Array, "B G N D"]:
+    options, dtype = self.options, self.options.dtype
+    x = x + self._branch(self._attend(_norm("norm1", dtype)(x), mask), rate)
+    hidden = _dense(options.mlp_hidden, "fc1", dtype)(_norm("norm2", dtype)(x))
+    hidden = self._drop(nn.gelu(hidden, approximate=False))
+    return x + self._branch(_dense(x.shape[-1], "fc2", dtype)(hidden), rate)
+
+  def _attend(self, x: Array, mask: Array | None) -> Array:
+    batch, groups, length, width = x.shape
+    heads = self.options.num_heads
+    qkv = _dense(3 * width, "qkv", self.options.dtype)(x)
+    qkv = qkv.reshape(batch * groups, length, 3, heads, width // heads)
+    if mask is not None:
+      keys = jnp.broadcast_to(mask[:, None, :], (batch, groups, length))
+      mask = keys.reshape(batch * groups, 1, 1, length)
+    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    x = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=self.options.attention)  # softmax in float32
+    return _dense(width, "proj", self.options.dtype)(x.reshape(batch, groups, length, width))
+
+  def _drop(self, x: Array) -> Array:
+    return nn.Dropout(self.options.dropout, deterministic=not self.train)(x)
+
+  def _branch(self, x: Array, rate: Array) -> Array:
+    """Dropout, then stochastic depth: a clip skips the branch with probability `rate`, else the branch is scaled up."""
+    x = self._drop(x)
+    if not self.train or not self.options.drop_path:
+      return x
+    kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, (len(x), 1, 1, 1))
+    return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)
+
+
+class Fusion(nn.Module):
+  """a st + b ts, with (a, b) the softmax over a linear map of both streams, a pair for each frame and joint."""
+
+  @nn.compact
+  def __call__(self, st: Float[Array, "*b D"], ts: Float[Array, "*b D"]) -> Float[Array, "*b D"]:
+    width = st.shape[-1]
+    kernel = self.param("kernel", nn.initializers.zeros, (2 * width, 2))
+    bias = self.param("bias", nn.initializers.constant(0.5), (2,))
+    kernel = kernel.astype(st.dtype)
+    # Two products instead of one of the concatenated streams, which would copy them.
+    logits = st @ kernel[:width] + ts @ kernel[width:]
+    weights = nn.softmax(logits.astype(jnp.float32) + jnp.broadcast_to(bias, logits.shape))
+    weights = weights.astype(st.dtype)
+    return st * weights[..., :1] + ts * weights[..., 1:]
+
+
+class Layer(nn.Module):
+  """Both streams and their fusion."""
+
+  options: Options
+  train: bool
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B T J D"], rate: Float[Array, ""], mask: Bool[Array, "B T"] | None):
+    def spatial(x: Array, stream: str) -> Array:
+      return Stage(self.options, self.train, name=f"{stream}_spatial")(x, rate, None)
+
+    def temporal(x: Array, stream: str) -> Array:
+      # Everything in a stage but its attention is pointwise, so one swap serves the MLP too.
+      x = Stage(self.options, self.train, name=f"{stream}_temporal")(x.swapaxes(1, 2), rate, mask)
+      return x.swapaxes(1, 2)
+
+    st = temporal(spatial(x, "st"), "st")
+    ts = spatial(temporal(x, "ts"), "ts")
+    return Fusion(name="fusion")(st, ts), None  # (carry, output) of scan
+
+
+def _layers(x: Array, options: Options, first: int, last: int, train: bool, mask: Array | None) -> Array:
+  """Layers first to last - 1, in the compact method of the module that owns them."""
+  if first == last:
+    return x
+  layer = nn.remat(Layer, prevent_cse=False) if options.remat else Layer
+  stack = nn.scan(
+    layer,
+    variable_axes={"params": 0},
+    split_rngs={"params": True, "dropout": True},
+    in_axes=(0, nn.broadcast),
+    length=last - first,
+    unroll=options.unroll,
+  )
+  return stack(options, train, name="layers")(x, jnp.asarray(options.rates()[first:last]), mask)[0]
+
+
+class Trunk(nn.Module):
+  """Inputs [B, T, J, C] to features [B, T, J, D]: embeddings, then the first `layers` layers; normed if that is all."""
+
+  options: Options
+  layers: int
+  dim_in: int | None
+  dim_feat: int
+  num_joints: int
+  maxlen: int
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "B T J C"], train: bool = False, mask: Bool[Array, "B T"] | None = None
+  ) -> Float[Array, "B T J D"]:
+    _, frames, joints, channels = x.shape
+    if frames > self.maxlen:
+      raise ValueError(
+        f"a clip of {frames} frames is longer than this DSTformer's maxlen={self.maxlen}; cut it into windows of at "
+        f"most {self.maxlen} frames, or build the model with a larger maxlen"
+      )
+    if joints != self.num_joints or channels != (self.dim_in or channels):
+      raise ValueError(
+        f"inputs have shape {x.shape}, expected [B, T, {self.num_joints}, {self.dim_in or 'C'}]; the third channel of "
+        "MotionBERT's models is the keypoint's confidence"
+      )
+    if mask is not None:
+      x = jnp.where(mask[..., None, None], x, 0)  # NaN in a masked frame would pass the attention as 0 * NaN
+    dtype, width = self.options.dtype, self.dim_feat
+    joint = self.param("pos_embed", _init, (self.num_joints, width)).astype(dtype)
+    frame = self.param("temp_embed", _init, (self.maxlen, width)).astype(dtype)[:frames]
+    x = _dense(width, "joints_embed", dtype)(x) + joint[None, None] + frame[None, :, None]
+    x = nn.Dropout(self.options.dropout, deterministic=not train)(x)
+    x = _layers(x, self.options, 0, self.layers, train, mask)
+    return _norm("norm", dtype)(x) if self.layers == self.options.depth else x
+
+
+class Head(nn.Module):
+  """Features [B, T, J, D] to poses [B, T, J, 3], float32: the layers that the trunk leaves, then two linear maps.
+
+  The first map, with its activation, gives the representation [B, T, J, dim_rep] that downstream tasks build upon.
+  """
+
+  options: Options
+  first: int
+  dim_rep: int
+  activation: str
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, "B T J D"],
+    train: bool = False,
+    mask: Bool[Array, "B T"] | None = None,
+    representation: bool = False,
+  ) -> Float[Array, "B T J C"]:
+    dtype = self.options.dtype
+    if self.first < self.options.depth:
+      x = _norm("norm", dtype)(_layers(x, self.options, self.first, self.options.depth, train, mask))
+    x = ACTIVATIONS[self.activation](_dense(self.dim_rep, "pre_logits", dtype)(x))
+    return (x if representation else _dense(3, "pose", dtype)(x)).astype(jnp.float32)
+
+
+class DSTformer(Lifter):
+  """A Lifter of clips, which also takes a mask of frames."""
+
+  def __call__(
+    self, x: Float[Array, "B T J C"], train: bool = False, mask: Bool[Array, "B T"] | None = None
+  ) -> Float[Array, "B T J 3"]:
+    """Inputs [B, T, J, C] to poses [B, T, J, 3].
+
+    mask: True for the frames that are there. No other frame has any influence on these, so that a padded clip gives
+    what the clip alone would; the output at the other frames means nothing. None: all are there.
+    """
+    return self.head(self.trunk(x, train, mask), train, mask)
+
+  def represent(
+    self, x: Float[Array, "B T J C"], train: bool = False, mask: Bool[Array, "B T"] | None = None
+  ) -> Float[Array, "B T J R"]:
+    """The representation before the pose's linear map; call it by `model.apply(variables, x, method="represent")`."""
+    return self.head(self.trunk(x, train, mask), train, mask, representation=True)
+
+
+def create(
+  num_joints: int = 17,
+  *,
+  dim_in: int | None = None,
+  dim_feat: int = 512,
+  dim_rep: int = 512,
+  depth: int = 5,
+  num_heads: int = 8,
+  mlp_ratio: float = 2,
+  maxlen: int = 243,
+  head_depth: int = 0,
+  head_activation: str = "tanh",
+  dropout: float = 0.0,
+  drop_path: float = 0.0,
+  remat: bool = False,
+  unroll: int = 1,
+  attention: str | None = None,
+  dtype: str = "float32",
+) -> DSTformer:
+  """A DSTformer; sizes default to MotionBERT's, and `create(**PRESETS[name])` gives the other published ones.
+
+  dim_in: channels of the input, inferred when None. maxlen: the longest clip; shorter ones use the first temporal
+  embeddings. head_depth: how many of the last layers belong to the head instead of the trunk, for methods that put
+  several heads on one trunk. head_activation: of the representation, tanh as published; relu with dim_rep=128 is the
+  head for fine-tuning that `small` comes with. dropout: of embeddings, projections and MLPs (the attention weights
+  have none). drop_path: the last layer's chance to skip a residual branch, a draw for each clip. remat: recompute
+  layers in the backward pass, less memory for more time. unroll: how many layers `scan` unrolls. attention: as
+  `implementation` of jax.nn.dot_product_attention (None, "xla", or "cudnn", which needs a GPU and bfloat16). dtype:
+  what the layers compute in, float32 or bfloat16; parameters, softmax, norms and output stay float32.
+  """
+  sizes = dict(
+    num_joints=num_joints, dim_feat=dim_feat, dim_rep=dim_rep, depth=depth, num_heads=num_heads, maxlen=maxlen
+  )
+  for name, value in {**sizes, "unroll": unroll, **({} if dim_in is None else {"dim_in": dim_in})}.items():
+    if value < 1:
+      raise ValueError(f"{name}={value}, expected at least 1")
+  if dim_feat % num_heads:
+    raise ValueError(f"dim_feat={dim_feat} is not divisible by num_heads={num_heads}")
+  mlp_hidden = round(dim_feat * mlp_ratio)
+  if mlp_hidden < 1 or not 0 <= head_depth <= depth or not 0 <= dropout < 1 or not 0 <= drop_path < 1:
+    raise ValueError(
+      f"expected mlp_ratio={mlp_ratio} > 0, head_depth={head_depth} in [0, depth={depth}], dropout={dropout} and "
+      f"drop_path={drop_path} in [0, 1)"
+    )
+  for name, value, choices in (
+    ("head_activation", head_activation, tuple(ACTIVATIONS)),
+    ("attention", attention, (None, "xla", "cudnn")),
+    ("dtype", dtype, ("float32", "bfloat16")),
+  ):
+    if value not in choices:
+      raise ValueError(f"{name}={value!r}, expected one of {', '.join(map(str, choices))}")
+  options = Options(num_heads, mlp_hidden, dropout, drop_path, depth, remat, unroll, attention, dtype)
+  trunk = Trunk(options, depth - head_depth, dim_in, dim_feat, num_joints, maxlen)
+  return DSTformer(trunk=trunk, head=Head(options, depth - head_depth, dim_rep, head_activation))

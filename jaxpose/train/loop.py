@@ -1,0 +1,204 @@
+"""The training loop: the only part of training that does I/O. Data in, checkpoints, logs and a progress bar out."""
+
+import contextlib
+import functools
+import json
+import math
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, metrics, progress
+from jaxpose import config as configs
+from jaxpose.adapt import objectives
+from jaxpose.codec import Codec
+from jaxpose.config import Config
+from jaxpose.data import pipeline
+from jaxpose.data.clip import Clip
+from jaxpose.methods.method import Method
+from jaxpose.train import optim
+from jaxpose.train import state as states
+from jaxpose.train import step as steps
+from jaxpose.train.state import TrainState
+
+
+def train(
+  config: Config,
+  workdir: str,
+  train_clips: Sequence[Clip],
+  validation_clips: Sequence[Clip],
+  devices: Sequence[jax.Device] | None = None,
+) -> TrainState:
+  """Trains to config.num_steps on `devices` (all, by default) and returns the final state.
+
+  Resumes when `workdir` holds a checkpoint.
+
+  Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are functions
+  of the step. Raises ValueError if the workdir's checkpoint is of another model, FloatingPointError when the loss or a
+  gradient stops being finite, OSError when a checkpoint cannot be written.
+  """
+  data = pipeline.windows(train_clips, config.window, config.stride)
+  codec = experiment.build_codec(config, train_clips[0].skeleton, list(train_clips))
+  evaluate.check_skeletons([*train_clips, *validation_clips], codec)
+  method = experiment.build_method(config, codec)
+  mesh = distributed.make_mesh(devices)
+  _check_divisible(config, mesh)
+  state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
+  every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
+  validation = [c.subsample(every) for c in validation_clips]
+  advance = _advance(config, method, tx, data, mesh)
+  bar = progress.bar(config.num_steps, "step", "train", initial=start, enabled=distributed.is_main())
+  pending, began = None, time.perf_counter()
+  with contextlib.ExitStack() as stack:
+    stack.callback(bar.close)
+    stack.callback(log.close)
+    stack.callback(writer.close)  # also when interrupted: a save that has begun is finished
+    while (at := int(start)) < config.num_steps:
+      stop = min(at - at % config.log_every + config.log_every, config.num_steps)
+      state, scalars = advance(state, at, stop)
+      if pending:  # the device is busy with the next stretch while the host looks at the last one
+        _report(*pending, state, config, log, bar, began)
+      pending, start = (at, stop, scalars), stop
+      if stop % config.eval_every == 0 or stop == config.num_steps:
+        _report(*pending, state, config, log, bar, began)
+        pending = None
+        scores = _validate(config, method, codec, state, validation)
+        log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
+        bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
+        writer.save(stop, state, scores)
+  return state
+
+
+def _check_divisible(config: Config, mesh) -> None:
+  count = mesh.shape["data"]
+  if config.batch_size % count:
+    raise ValueError(
+      f"batch_size={config.batch_size} is not divisible by the {count} devices; choose a multiple of {count}"
+    )
+
+
+def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pipeline.Windows, mesh):
+  """The state to begin with (fresh or restored), the optimizer, the step, and where checkpoints and logs go."""
+  tx = optim.build(config.optim, config.num_steps, method.labels)
+  batch = jax.tree.map(np.asarray, pipeline.gather(data, np.arange(1), config.window))
+  create = functools.partial(states.create, method=method, tx=tx)
+  state = jax.jit(create, out_shardings=distributed.replicated(mesh))(jax.random.key(config.seed), batch)
+  found = checkpoint.steps(workdir)
+  start = found[-1] if found else 0
+  if start:
+    state = checkpoint.restore(workdir, start, state)
+  description = {
+    "config": configs.to_dict(config),
+    "codec": codec.to_json(),
+    "statistics": {"bone_lengths": _bone_lengths(codec, data)},
+  }
+  writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
+  if distributed.is_main():
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    (pathlib.Path(workdir) / "config.json").write_text(json.dumps(description["config"], indent=1))
+  log = metric_writer.MetricWriter(
+    workdir if distributed.is_main() else f"{workdir}/process_{jax.process_index()}", start
+  )
+  return state, tx, start, writer, log
+
+
+def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -> Callable[..., Any]:
+  """advance(state, start, stop) -> (state, scalars): steps start to stop, resident on the device or streamed by Grain."""
+  static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
+  one = distributed.replicated(mesh)
+  if config.resident:
+    resident = distributed.put_same(data, one)
+    many = jax.jit(
+      functools.partial(steps.resident_steps, length=config.window, **static), donate_argnums=0, out_shardings=one
+    )
+
+    def advance(state: TrainState, start: int, stop: int):
+      rows = pipeline.order(len(data.start), start * config.batch_size, stop * config.batch_size, config.seed)
+      index = distributed.put_same(
+        rows.reshape(stop - start, config.batch_size), distributed.over_data(mesh, leading=1)
+      )
+      return many(state, resident, index)
+
+    return advance
+
+  single = jax.jit(functools.partial(steps.train_step, **static), donate_argnums=0, out_shardings=one)
+  stream: Iterator | None = None
+
+  def advance_streaming(state: TrainState, start: int, stop: int):
+    nonlocal stream
+    if stream is None:
+      stream = pipeline.batches(
+        data,
+        length=config.window,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        num_steps=config.num_steps,
+        start_step=start,
+        process=distributed.process(),
+        workers=config.workers,
+      )
+    history = []
+    for _ in range(start, stop):
+      batch = distributed.put_local(next(stream), distributed.over_data(mesh))
+      state, scalars = single(state, batch)
+      history.append(scalars)
+    fetched = jax.device_get([distributed.fetch(h) for h in history])
+    mean = {k: np.mean([h[k] for h in fetched]) for k in fetched[0]}
+    good = [math.isfinite(h["loss"]) and math.isfinite(h["grad_norm"]) for h in fetched]
+    return state, {**mean, "first_bad": len(good) if all(good) else good.index(False)}
+
+  return advance_streaming
+
+
+def _report(start: int, stop: int, scalars, state: TrainState, config: Config, log, bar, began: float) -> None:
+  """Logs one stretch of steps, and stops the run if something in it was not finite."""
+  values = {k: float(v) for k, v in distributed.fetch(scalars).items()}
+  bad = start + int(values.pop("first_bad"))
+  if bad < stop:
+    leaves = [n for n, x in _named(state.params) if not np.isfinite(x).all()]
+    rows = f"rows {bad * config.batch_size} to {(bad + 1) * config.batch_size} of the shuffled order"
+    raise FloatingPointError(
+      f"loss or gradient is NaN or infinite at step {bad} ({rows}, seed {config.seed}); parameters no longer finite: "
+      f"{', '.join(leaves[:4]) or 'none'}. The last checkpoint is intact. Lower optim.learning_rate (now "
+      f"{config.optim.learning_rate}), set optim.clip_norm=1, or look at those samples"
+    )
+  rate = (stop - bar.initial) / (time.perf_counter() - began)
+  updates = stop // config.optim.accumulate_steps
+  learning_rate = float(optim.schedule(config.optim, config.num_steps // config.optim.accumulate_steps)(updates))
+  log.write(
+    stop, {**{f"train/{k}": v for k, v in values.items()}, "learning_rate": learning_rate, "steps_per_second": rate}
+  )
+  bar.update(stop - bar.n)
+
+
+def _bone_lengths(codec: Codec, data: pipeline.Windows) -> list[float]:
+  """The training set's mean length of each bone in output units: what adaptation may hold a new pose against."""
+  chosen = np.linspace(0, len(data.start) - 1, min(len(data.start), 4096)).astype(int)
+  batch = pipeline.gather(data, chosen, 1)
+  targets = codec.encode_target(batch["joints_3d"], batch["keypoints_2d"], batch["camera"], batch["confidence"])
+  return np.asarray(objectives.mean_bone_lengths(targets, codec), float).tolist()
+
+
+def _named(params) -> list[tuple[str, np.ndarray]]:
+  fetched = distributed.fetch(params)
+  return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(fetched)]
+
+
+def _validate(config: Config, method: Method, codec: Codec, state: TrainState, clips: list[Clip]) -> dict[str, float]:
+  """Root-relative MPJPE and PA-MPJPE in mm over the valid frames of held-out clips."""
+  variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
+  predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
+  target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
+  root, valid = codec.skeleton.root, np.concatenate([c.valid for c in clips])
+  if not valid.any():
+    raise ValueError("no valid frame in the validation clips; check their camera rig")
+  predicted, target = predicted[valid], target[valid]
+  target, predicted = target - target[:, root : root + 1], predicted - predicted[:, root : root + 1]
+  return {
+    "mpjpe_mm": float(np.mean(metrics.mpjpe(predicted, target)) * 1000),
+    "pa_mpjpe_mm": float(np.mean(metrics.pa_mpjpe(predicted, target)) * 1000),
+  }

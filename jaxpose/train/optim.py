@@ -1,0 +1,80 @@
+"""Optimizers and schedules, from a small config: optax parts put together."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxpose.config import OptimConfig
+
+
+def schedule(config: OptimConfig, num_updates: int) -> optax.Schedule:
+  """Learning rate by update. Exponential and cosine end at final_fraction of the peak; plateau is scaled by `plateau`."""
+  peak, end = config.learning_rate, config.learning_rate * config.final_fraction
+  if config.schedule == "exponential":
+    decay = optax.exponential_decay(peak, max(num_updates, 1), config.final_fraction, end_value=end)
+  elif config.schedule == "cosine":
+    decay = optax.cosine_decay_schedule(peak, max(num_updates, 1), config.final_fraction)
+  else:  # constant, plateau
+    decay = optax.constant_schedule(peak)
+  if not config.warmup_steps:
+    return decay
+  return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup_steps), decay], [config.warmup_steps])
+
+
+def max_norm(limit: float) -> optax.GradientTransformation:
+  """Keeps every unit's incoming weight vector within `limit` (columns of each kernel): w <- w min(1, limit / |w|_2).
+
+  Goes last in a chain: it turns the update into the one that ends on the projected weights (Srivastava 2014, Martinez 2017).
+  """
+
+  def project(path, param, update):
+    if update is None or path[-1].key != "kernel":
+      return update
+    moved = param + update
+    norm = jnp.sqrt(jnp.sum(moved**2, axis=0, keepdims=True) + 1e-12)
+    return moved * jnp.minimum(1, limit / norm) - param
+
+  def update_fn(updates, state, params=None):
+    return jax.tree_util.tree_map_with_path(project, params, updates), state
+
+  return optax.GradientTransformation(lambda params: optax.EmptyState(), update_fn)
+
+
+def _one(config: OptimConfig, learning_rate: optax.Schedule | float) -> optax.GradientTransformationExtraArgs:
+  parts: list[optax.GradientTransformation] = []
+  if config.clip_norm:
+    parts.append(optax.clip_by_global_norm(config.clip_norm))
+  if config.name == "adamw":
+    parts.append(optax.adamw(learning_rate, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay))
+  else:
+    parts.append(optax.adam(learning_rate, b1=config.b1, b2=config.b2))
+  if config.schedule == "plateau":
+    parts.append(
+      optax.contrib.reduce_on_plateau(
+        factor=config.plateau_factor,
+        patience=config.plateau_patience,
+        accumulation_size=config.plateau_window,
+        min_scale=config.final_fraction,
+      )
+    )
+  if config.max_norm:
+    parts.append(max_norm(config.max_norm))
+  return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def build(
+  config: OptimConfig, num_steps: int, labels: Callable[[optax.Params], optax.Params]
+) -> optax.GradientTransformationExtraArgs:
+  """The optimizer of a run. `labels` (Method.labels) names each parameter's group: "lifter" or "discriminator".
+
+  The discriminator has its own Adam at its own constant rate. With accumulation, `num_steps` counts micro-steps, and
+  the schedule counts updates.
+  """
+  rate = schedule(config, num_steps // config.accumulate_steps)
+  groups = {"lifter": _one(config, rate), "discriminator": optax.adam(config.discriminator_learning_rate, b1=config.b1)}
+  tx = optax.with_extra_args_support(optax.multi_transform(groups, labels))
+  if config.accumulate_steps > 1:
+    tx = optax.MultiSteps(tx, config.accumulate_steps).gradient_transformation()
+  return optax.with_extra_args_support(tx)

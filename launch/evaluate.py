@@ -1,0 +1,31 @@
+"""Scores a trained run: python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME] [--dataset=NAME]"""
+
+from absl import flags
+
+from jaxpose import experiment, report, runs
+from launch import app
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run to evaluate, as launch.train wrote it.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.")
+_OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.")
+_PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the config's own when empty.")
+_DATASET = flags.DEFINE_string(
+  "dataset", "", "One of the config's targets or its data sets; the first target when empty."
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.")
+_STRIDE = flags.DEFINE_integer("stride", 1, "Score every n-th frame of a clip.", lower_bound=1)
+_FLIP = flags.DEFINE_bool("flip", True, "Average with the prediction for the mirrored input.")
+
+
+def main() -> None:
+  trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
+  options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value)
+  result = runs.evaluate(trained, _DATA_DIR.value, flip=_FLIP.value, **options)
+  report.write_json(_OUTPUT.value, result)
+  print(report.table({"evaluate": result}))
+  print(report.summary(result))
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["workdir", "data_dir", "output"])
+  app.run(main)

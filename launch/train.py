@@ -1,0 +1,34 @@
+"""Trains a lifter: python -m launch.train --config=configs/X.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
+
+Run again with the same flags, it resumes from the last checkpoint. On several processes, start one on each machine with
+--coordinator=HOST:PORT --num_processes=N --process_id=I.
+"""
+
+import jax
+from absl import flags, logging
+from ml_collections import config_flags
+
+from jaxpose import config as configs
+from jaxpose import distributed, experiment
+from jaxpose.train import loop
+from launch import app
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file, with :quick for a run of a minute.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and logs go; a run found there is resumed.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.")
+
+
+def main() -> None:
+  distributed.initialize()
+  logging.info("process %d of %d, devices: %s", jax.process_index(), jax.process_count(), jax.devices())
+  config = configs.from_dict(_CONFIG.value)
+  train_clips = experiment.load_clips(config.train, _DATA_DIR.value)
+  validation_clips = experiment.load_clips(config.validation, _DATA_DIR.value)
+  loop.train(config, _WORKDIR.value, train_clips, validation_clips)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir", "data_dir"])
+  app.run(main)

@@ -1,0 +1,167 @@
+"""Self-supervised losses against what they mean, computed another way."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpose import codec as codecs
+from jaxpose import skeleton
+from jaxpose.adapt import objectives
+from jaxpose.geometry import projection
+from jaxpose.methods import iso
+from jaxpose.models import discriminator, mlp
+from jaxpose.models import lifter as lifters
+from tests import helpers
+
+SKELETON = skeleton.get("h36m_17")
+CODEC = codecs.build("root_rms", SKELETON)
+LIFTER = mlp.create(width=16, trunk_blocks=1)
+JUDGE = discriminator.create(width=16, blocks=1)
+KEY = jax.random.key(3)
+close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+
+
+@functools.cache
+def data():
+  clip = helpers.clip(6)
+  inputs = CODEC.encode(clip.keypoints_2d, clip.camera)[:, None]
+  camera = jax.tree.map(lambda x: jnp.asarray(x)[None], clip.camera)
+  one = {"keypoints_2d": jnp.asarray(clip.keypoints_2d)[None], "confidence": jnp.ones((1, 6, 17)), "camera": camera}
+  return jax.jit(iso.create(LIFTER, CODEC, JUDGE).init)(KEY, one), inputs
+
+
+def lift(variables, inputs):
+  features, _ = lifters.apply(LIFTER.trunk, variables, "trunk", inputs)
+  outputs, _ = lifters.apply(LIFTER.head, variables, "self_supervised_head", features)
+  return outputs - outputs[:, :, :1]
+
+
+def judge(variables, poses):
+  return np.asarray(JUDGE.apply(lifters.part(variables, "discriminator"), poses), np.float64)
+
+
+def test_cycle_is_equation_4_written_out():
+  variables, inputs = data()
+  key = jax.random.split(KEY, 6)[2]
+  rotation = projection.sample_rotation(key, (6,))[:, None]
+  pose = lift(variables, inputs)
+  y = CODEC.project(projection.rotate(pose, rotation))
+  returned = projection.rotate(lift(variables, y), jnp.swapaxes(rotation, -1, -2))
+  log = lambda x: np.log(1 / (1 + np.exp(-x)))  # noqa: E731
+  generator = -log(judge(variables, y)).mean()
+  real_and_fake = -log(judge(variables, inputs)).mean() - np.log(1 - 1 / (1 + np.exp(-judge(variables, y)))).mean()
+  in_2d = ((CODEC.project(returned) - inputs) ** 2).sum((-1, -2)).mean()
+  in_3d = ((returned - pose) ** 2).sum((-1, -2)).mean()
+  value, metrics = objectives.cycle(LIFTER, CODEC, JUDGE)(variables, inputs, KEY)
+  close(value, generator + 10 * in_2d + 0.1 * in_3d + real_and_fake)
+  close(metrics["cycle_2d"], in_2d)
+  value, metrics = objectives.adversary(LIFTER, CODEC, JUDGE)(variables, inputs, KEY)
+  close(value, generator + real_and_fake)
+  assert "cycle_2d" not in metrics
+
+
+def test_a_step_down_the_scalar_is_a_step_of_the_game():
+  """The discriminator learns to tell, the lifter to deceive: opposite signs of the gradient through D(fake)."""
+  variables, inputs = data()
+  terms = objectives.random_projection(LIFTER, CODEC, JUDGE)
+  whole = objectives.both_players(terms)
+
+  def gradient(pick):
+    return jax.grad(lambda p: pick({**variables, "params": p}))(variables["params"])
+
+  both = gradient(lambda v: whole(v, inputs, KEY)[0])
+  generator, judging = (gradient(lambda v, i=i: terms(v, inputs, KEY)[i]) for i in (0, 1))
+  for part, own in (("trunk", generator), ("self_supervised_head", generator), ("discriminator", judging)):
+    jax.tree.map(close, both[part], own[part])
+  assert not any(np.any(g) for g in jax.tree.leaves((generator["discriminator"], judging["trunk"], both["head"])))
+
+  def move(part):
+    params = variables["params"]
+    moved = jax.tree.map(lambda w, g: w - 1e-3 * g, params[part], both[part])
+    return terms({**variables, "params": {**params, part: moved}}, inputs, KEY)
+
+  before = terms(variables, inputs, KEY)
+  judged, deceived = move("discriminator"), move("self_supervised_head")
+  assert judged[1] < before[1] and judged[0] > before[0]
+  assert deceived[0] < before[0]
+
+
+@pytest.mark.parametrize(("name", "size"), [("root_rms", 0.3), ("canonical", 0.25), ("root_scaled", None)])
+def test_a_depth_lift_without_rotation_gives_back_the_input(name, size):
+  constants = {"ray_distance": 0.15, "head_root_m": 0.7} if name == "root_scaled" else None
+  codec = codecs.build(name, SKELETON, constants)
+  clip = helpers.clip(6)
+  inputs = codec.encode(clip.keypoints_2d, clip.camera)
+  outputs = 0.2 * jax.random.normal(KEY, (6, 17, 3))
+  pose = objectives.lifting(codec, "depth", size)(outputs, inputs)
+  close(codec.project(pose), inputs, atol=2e-6)
+  assert np.abs(pose[..., 2]).max() > 0.1 and not pose[:, 0].any()
+  if size:
+    close(jnp.sqrt((pose[..., :2] ** 2).mean((-1, -2))), size, rtol=0.1)
+
+
+def test_wrong_lifts_are_explained():
+  with pytest.raises(ValueError, match="lift='rays', expected 'free' or 'depth'"):
+    objectives.lifting(CODEC, "rays")
+  with pytest.raises(ValueError, match="codec 'root_rms' and size=None: it needs a size"):
+    objectives.lifting(CODEC, "depth")
+  with pytest.raises(ValueError, match="codec 'screen' and size=0.3"):
+    objectives.lifting(codecs.build("screen", SKELETON), "depth", 0.3)
+  with pytest.raises(ValueError, match="size=0.3 is for lift='depth'"):
+    objectives.lifting(CODEC, "free", 0.3)
+
+
+def test_frames_of_a_window_turn_together():
+  """A window of one repeated frame has one projection, so its accuracy and losses are those of the single frame."""
+  variables, inputs = data()
+  objective = objectives.cycle(LIFTER, CODEC, JUDGE)
+  close(objective(variables, jnp.repeat(inputs, 4, 1), KEY)[0], objective(variables, inputs, KEY)[0])
+
+
+def test_reprojection_and_bones_move_the_trunk_under_the_supervised_head():
+  variables, inputs = data()
+  pose = LIFTER.apply(lifters.parts(variables, "trunk", "head"), inputs)
+  error = ((CODEC.project(pose) - inputs) ** 2).sum((-1, -2)).mean()
+  value, _ = objectives.reprojection(LIFTER, CODEC, weight=10.0)(variables, inputs, KEY)
+  close(value, 10 * error)
+  child, parent = np.transpose(SKELETON.bones)
+  lengths = np.linalg.norm(pose[..., child, :] - pose[..., parent, :], axis=-1)
+  close(objectives.mean_bone_lengths(pose, CODEC), lengths.mean((0, 1)))
+  bones = objectives.bone_lengths(LIFTER, CODEC, np.full(16, 0.3), weight=2.0)
+  close(bones(variables, inputs, KEY)[0], 2 * ((lengths - 0.3) ** 2).sum(-1).mean())
+  both = objectives.combine({"re": (1.0, objectives.reprojection(LIFTER, CODEC)), "bones": (0.5, bones)})
+  value, metrics = both(variables, inputs, KEY)
+  close(value, 10 * metrics["re/reprojection"] + metrics["bones/bone_lengths"])
+  moved = jax.grad(lambda p: both({**variables, "params": p}, inputs, KEY)[0])(variables["params"])
+  assert {name for name, part in moved.items() if any(np.any(g) for g in jax.tree.leaves(part))} == {"trunk", "head"}
+  with pytest.raises(ValueError, match="lengths has shape .17,.; skeleton 'h36m_17' has 16 bones"):
+    objectives.bone_lengths(LIFTER, CODEC, np.ones(17))
+
+
+def test_a_missing_joint_is_compared_with_nothing():
+  variables, inputs = data()
+  missing = inputs.at[:, :, 13].set(0)
+  pose = LIFTER.apply(lifters.parts(variables, "trunk", "head"), missing)
+  seen = [j for j in range(17) if j != 13]
+  expected = ((CODEC.project(pose) - missing)[:, :, seen] ** 2).sum((-1, -2)).mean()
+  close(objectives.reprojection(LIFTER, CODEC, weight=1.0)(variables, missing, KEY)[0], expected)
+  value, grads = jax.value_and_grad(
+    lambda p: objectives.cycle(LIFTER, CODEC, JUDGE)({**variables, "params": p}, jnp.zeros_like(inputs), KEY)[0]
+  )(variables["params"])
+  assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+def test_build_joins_names_and_lists_them():
+  variables, inputs = data()
+  one = objectives.reprojection(LIFTER, CODEC)
+  available = {"reprojection": one, "bone_lengths": objectives.bone_lengths(LIFTER, CODEC, np.full(16, 0.3))}
+  assert objectives.build("reprojection", available) is one
+  both = objectives.build("reprojection+bone_lengths", available)
+  close(both(variables, inputs, KEY)[0], sum(f(variables, inputs, KEY)[0] for f in available.values()))
+  with pytest.raises(ValueError, match="no objective 'cycle' for this model; available are reprojection, bone_lengths"):
+    objectives.build("reprojection+cycle", available)
+  with pytest.raises(ValueError, match="no objectives to combine"):
+    objectives.combine({})

@@ -1,0 +1,129 @@
+"""Online adaptation: causal, resumable, skipping, side by side; against a plain loop of the same steps."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxpose import codec as codecs
+from jaxpose import skeleton
+from jaxpose.adapt import adapt, online
+from jaxpose.methods import iso
+from jaxpose.models import discriminator, mlp
+from tests import helpers
+
+SKELETON = skeleton.get("h36m_17")
+CODEC = codecs.build("root_rms", SKELETON)
+BASE = jax.random.key(5)
+COUNT = 12
+IDS = np.arange(100, 100 + COUNT)
+METHOD = iso.create(mlp.create(width=16, trunk_blocks=1), CODEC, discriminator.create(width=16, blocks=1))
+TX = optax.adam(1e-2)
+close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+INFER = jax.jit(METHOD.infer)
+OPTIONS = dict(infer=METHOD.infer, objective=METHOD.objectives["cycle"], tx=TX, copies=4, chunk=3)
+ALL = dict(OPTIONS, every=2, memory=3, carry_optimizer=True)
+
+
+@functools.cache
+def data():
+  clip = helpers.clip(COUNT)
+  camera = jax.tree.map(lambda x: jnp.asarray(x)[None], clip.camera)
+  keypoints = jnp.asarray(clip.keypoints_2d)[None]
+  one = {"keypoints_2d": keypoints, "confidence": jnp.ones(keypoints.shape[:-1]), "camera": camera}
+  inputs = np.asarray(CODEC.encode(clip.keypoints_2d, clip.camera))[:, None]
+  flipped = (inputs * np.float32([-1, 1]))[:, :, list(SKELETON.flip)]
+  variables = jax.jit(METHOD.init)(BASE, one)
+  return adapt.split_variables(variables), {"inputs": inputs, "flipped": flipped}
+
+
+def take(stream, rows):
+  return {k: v[rows] for k, v in stream.items()}
+
+
+def plain_loop(split, stream, every=1, memory=1, carry_optimizer=False, copies=4):
+  adapted, opt_state, outputs = split.adapted, TX.init(split.adapted), []
+  step = jax.jit(
+    jax.value_and_grad(lambda a, x, k: METHOD.objectives["cycle"](adapt.merge(adapt.Split(a, split.frozen)), x, k)[0])
+  )
+  for t in range(COUNT):
+    if t % every == 0:
+      key, _ = jax.random.split(jax.random.fold_in(BASE, IDS[t]))
+      latest = [max(i, 0) for i in range(t - memory + 1, t + 1)]
+      rows = stream["inputs"][[latest[i % memory] for i in range(copies)]]
+      grads = gradient(adapted, jnp.asarray(rows), jax.random.split(key, 1)[0])
+      updates, opt_state = TX.update(grads, opt_state if carry_optimizer else TX.init(adapted), adapted)
+      adapted = optax.apply_updates(adapted, updates)
+    outputs.append(
+      METHOD.infer(adapt.merge(adapt.Split(adapted, split.frozen)), jnp.asarray(stream["inputs"][t])[None], BASE)[0]
+    )
+  return np.stack(outputs), adapted
+
+
+@pytest.mark.parametrize("options", [{}, {"every": 2, "memory": 3, "carry_optimizer": True}])
+def test_online_is_the_plain_loop(options):
+  split, stream = data()
+  source = jax.tree.map(np.array, split)
+  outputs, losses, state = online.online(split, stream, IDS, BASE, **OPTIONS, **options)
+  expected, adapted = plain_loop(split, stream, **options)
+  close(outputs["inputs"], expected)
+  jax.tree.map(close, state.adapted, adapted)
+  assert outputs["flipped"].shape == outputs["inputs"].shape
+  assert losses.shape == (-(-COUNT // options.get("every", 1)), 1)
+  jax.tree.map(np.testing.assert_array_equal, source, split)
+
+
+def test_the_future_does_not_matter():
+  split, stream = data()
+  changed = {k: v.copy() for k, v in stream.items()}
+  for v in changed.values():
+    v[7:] = v[7:][::-1] + 0.3
+  before, _, _ = online.online(split, stream, IDS, BASE, **ALL)
+  after, _, _ = online.online(split, changed, IDS, BASE, **ALL)
+  np.testing.assert_array_equal(before["inputs"][:7], after["inputs"][:7])
+  assert np.abs(before["inputs"][7:] - after["inputs"][7:]).max() > 1e-3
+
+
+def test_a_stream_can_be_cut_and_resumed():
+  split, stream = data()
+  whole, losses, end = online.online(split, stream, IDS, BASE, **ALL)
+  first, early, state = online.online(split, take(stream, slice(0, 6)), IDS[:6], BASE, **ALL)
+  state = jax.tree.map(np.asarray, state)  # as a checkpoint gives it back
+  rest, late, last = online.online(split, take(stream, slice(6, None)), IDS[6:], BASE, state=state, **ALL)
+  close(np.concatenate([first["inputs"], rest["inputs"]]), whole["inputs"])
+  close(np.concatenate([early, late]), losses)
+  jax.tree.map(close, last, end)
+  with pytest.raises(ValueError, match="state holds .3, 1, 17, 2. recent 'inputs', expected .2, 1, 17, 2."):
+    online.online(split, stream, IDS, BASE, state=state, **{**ALL, "memory": 2})
+
+
+def test_chunks_are_a_matter_of_dispatch():
+  split, stream = data()
+  seen = []
+  eleven = take(stream, slice(0, 11))  # six groups, the last with one instance
+  one, _, end = online.online(split, eleven, IDS[:11], BASE, **ALL, progress=seen.append)
+  assert seen == [6, 5] and len(one["inputs"]) == 11
+  before = online._side_by_side._cache_size()
+  short, _, _ = online.online(split, take(stream, slice(0, 9)), IDS[:9], BASE, **ALL)
+  assert online._side_by_side._cache_size() == before  # five groups, padded to six
+  close(short["inputs"], one["inputs"][:9])
+  other, _, same = online.online(split, eleven, IDS[:11], BASE, **{**ALL, "chunk": 100})
+  close(one["inputs"], other["inputs"])
+  jax.tree.map(close, end, same)
+
+
+def test_streams_side_by_side_are_streams_alone():
+  split, stream = data()
+  pieces, ids = [take(stream, slice(0, 7)), take(stream, slice(7, None))], [IDS[:7], IDS[7:]]
+  outputs, losses, states = online.streams(split, pieces, ids, BASE, **ALL)
+  for i in range(2):
+    alone, alone_losses, end = online.online(split, pieces[i], ids[i], BASE, **ALL)
+    assert outputs[i]["inputs"].shape == (*pieces[i]["inputs"].shape[:-1], 3)
+    close(outputs[i]["flipped"], alone["flipped"])
+    close(losses[i], alone_losses)
+    jax.tree.map(close, states[i], end)
+  with pytest.raises(ValueError, match="one id for each"):
+    online.streams(split, pieces, [IDS[:7], IDS[:1]], BASE, **ALL)

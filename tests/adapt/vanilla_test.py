@@ -1,0 +1,201 @@
+"""Vanilla adaptation against a plain loop written from Algorithm 1, and what must not change a result."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxpose import codec as codecs
+from jaxpose import distributed, skeleton
+from jaxpose.adapt import adapt
+from jaxpose.methods import iso, supervised
+from jaxpose.models import discriminator, mlp
+from tests import helpers
+
+SKELETON = skeleton.get("h36m_17")
+CODEC = codecs.build("root_rms", SKELETON)
+BASE = jax.random.key(11)
+IDS = np.array([40, 7, 23, 11, 5, 99, 3])
+METHOD = iso.create(mlp.create(width=16, trunk_blocks=1), CODEC, discriminator.create(width=16, blocks=1), weight=0.1)
+INFER = jax.jit(METHOD.infer)
+TX = optax.adam(1e-2)
+close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+
+
+@functools.cache
+def data():
+  clip = helpers.clip(len(IDS))
+  camera = jax.tree.map(lambda x: jnp.asarray(x)[None], clip.camera)
+  one = {
+    "keypoints_2d": jnp.asarray(clip.keypoints_2d)[None],
+    "confidence": jnp.ones((1, len(IDS), 17)),
+    "camera": camera,
+  }
+  inputs = np.asarray(CODEC.encode(clip.keypoints_2d, clip.camera))[:, None]
+  flipped = (inputs * np.float32([-1, 1]))[:, :, list(SKELETON.flip)]
+  return jax.jit(METHOD.init)(BASE, one), {"inputs": inputs, "flipped": flipped}
+
+
+def run(split, instances, ids=IDS, **changes):
+  options = dict(infer=METHOD.infer, objective=METHOD.objectives["cycle"], tx=TX, num_steps=3, copies=4, chunk=3)
+  return adapt.vanilla(split, instances, ids, BASE, **{**options, **changes})
+
+
+def algorithm_1(variables, instances, ids, groups, num_steps=3, copies=4):
+  """Instance by instance, without vmap, scan or splitting: plain Adam on the chosen parts."""
+  predictions = []
+  objective = jax.jit(
+    jax.value_and_grad(lambda p, x, k: METHOD.objectives["cycle"]({**variables, "params": p}, x, k)[0])
+  )
+  for i, id in enumerate(ids):
+    params = variables["params"]
+    key, _ = jax.random.split(jax.random.fold_in(BASE, id))
+    rows = jnp.asarray(np.stack([instances["inputs"][i]] * copies))
+    first, second = ({g: jax.tree.map(jnp.zeros_like, params[g]) for g in groups} for _ in range(2))
+    for t, step_key in enumerate(jax.random.split(key, num_steps), start=1):
+      grads = gradient(params, rows, step_key)
+      for g in groups:
+        first[g] = jax.tree.map(lambda m, d: 0.9 * m + 0.1 * d, first[g], grads[g])
+        second[g] = jax.tree.map(lambda v, d: 0.999 * v + 0.001 * d * d, second[g], grads[g])
+        params = {
+          **params,
+          g: jax.tree.map(
+            lambda w, m, v, t=t: w - 1e-2 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8),
+            params[g], first[g], second[g],
+          ),
+        }  # fmt: skip
+    adapted = {**variables, "params": params}
+    predictions.append({k: INFER(adapted, jnp.asarray(v[i])[None], key)[0] for k, v in instances.items()})
+  return {k: np.stack([p[k] for p in predictions]) for k in instances}
+
+
+def test_vanilla_is_algorithm_1():
+  variables, instances = data()
+  before = jax.tree.map(np.array, variables)
+  outputs, losses = run(adapt.split_variables(variables), instances)
+  expected = algorithm_1(variables, instances, IDS, adapt.PAPER_GROUPS)
+  for name in instances:
+    close(outputs[name], expected[name])
+  assert losses.shape == (len(IDS), 3) and np.isfinite(losses).all()
+  unadapted = METHOD.infer(variables, jnp.asarray(instances["inputs"]), BASE)
+  assert np.abs(outputs["inputs"] - unadapted).max() > 0.01
+  jax.tree.map(np.testing.assert_array_equal, before, variables)  # the source weights are untouched, to the bit
+
+
+def test_neither_order_nor_chunk_size_matters():
+  variables, instances = data()
+  split = adapt.split_variables(variables)
+  outputs, _ = run(split, instances)
+  order = np.argsort(IDS)
+  shuffled, _ = run(split, {k: v[order] for k, v in instances.items()}, IDS[order], chunk=100)
+  close(outputs["inputs"][order], shuffled["inputs"])
+  close(outputs["flipped"][order], shuffled["flipped"])
+
+
+def test_eight_devices_give_what_one_gives():
+  variables, instances = data()
+  split = adapt.split_variables(variables)
+  sharding = distributed.over_data(distributed.make_mesh())
+  assert sharding.num_devices == 8
+  spread, _ = run(split, instances, chunk=8, sharding=sharding)
+  close(spread["inputs"], run(split, instances)[0]["inputs"])
+  with pytest.raises(ValueError, match="chunk=3 must be a positive multiple of the 8 devices"):
+    run(split, instances, sharding=sharding)
+
+
+def test_zero_steps_are_inference():
+  variables, instances = data()
+  outputs, losses = run(adapt.split_variables(variables), instances, num_steps=0)
+  np.testing.assert_allclose(
+    outputs["inputs"], METHOD.infer(variables, jnp.asarray(instances["inputs"]), BASE), rtol=1e-5, atol=1e-6
+  )
+  assert losses.shape == (len(IDS), 0)
+
+
+def test_only_the_selected_parts_move():
+  variables, instances = data()
+  split = adapt.split_variables(variables, ("trunk",))
+  assert set(split.adapted) == {"trunk"}
+  jax.tree.map(np.testing.assert_array_equal, adapt.merge(split), variables)
+  one = {k: v[0] for k, v in instances.items()}
+  adapted, losses = adapt.adapt_one(
+    split, one, BASE, objective=METHOD.objectives["cycle"], tx=TX, num_steps=2, copies=4
+  )
+  assert losses.shape == (2,) and jax.tree.structure(adapted) == jax.tree.structure(split.adapted)
+  moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), adapted, split.adapted)
+  assert any(jax.tree.leaves(moved))
+  close(run(split, instances)[0]["inputs"], algorithm_1(variables, instances, IDS, ("trunk",))["inputs"])
+
+
+def test_groups_are_checked():
+  variables, _ = data()
+  with pytest.raises(ValueError, match="no parameters named 'trunc'; this model's are discriminator, head, self_sup"):
+    adapt.split_variables(variables, ("trunc", "head"))
+  with pytest.raises(ValueError, match="selects no parameters; this model's are discriminator"):
+    adapt.split_variables(variables, ())
+
+
+def test_a_supervised_model_adapts_by_reprojection():
+  variables, instances = data()
+  plain = supervised.create(METHOD.lifter, CODEC)
+  own = {c: {n: v for n, v in parts.items() if n in ("trunk", "head")} for c, parts in variables.items()}
+  split = adapt.split_variables(own)
+  assert set(split.adapted) == {"trunk"}
+  options = dict(infer=plain.infer, objective=plain.objectives["reprojection"], tx=optax.adam(1e-3), num_steps=8)
+  _, losses = adapt.vanilla(split, instances, IDS, BASE, **options, copies=1)
+  assert (losses[:, -1] < losses[:, 0]).all()
+  _, same = adapt.vanilla(split, instances, IDS, BASE, **options, copies=4)
+  close(losses, same)
+
+
+def test_rows_are_copies_and_mirror_images():
+  _, instances = data()
+  recent = {k: v[:2] for k, v in instances.items()}
+  rows = adapt.rows_of(recent, 5)
+  np.testing.assert_array_equal(rows, instances["inputs"][[0, 1, 0, 1, 0]])
+  rows = adapt.rows_of(recent, 6, flip_rows=True)
+  np.testing.assert_array_equal(rows[2:4], instances["flipped"][:2])
+  with pytest.raises(ValueError, match="copies=3 rows do not hold the 4 different ones"):
+    adapt.rows_of(recent, 3, flip_rows=True)
+  with pytest.raises(ValueError, match="needs 'flipped'"):
+    adapt.rows_of({"inputs": recent["inputs"]}, 4, flip_rows=True)
+
+
+def test_one_compilation_serves_every_chunk_and_call():
+  variables, instances = data()
+  split = adapt.split_variables(variables)
+  run(split, instances)
+  before = adapt.vanilla_chunk._cache_size()
+  seen = []
+  run(split, instances, progress=seen.append)
+  run(split, {k: v[:4] for k, v in instances.items()}, IDS[:4])
+  assert adapt.vanilla_chunk._cache_size() == before
+  assert seen == [3, 3, 1]
+
+
+def test_every_instance_has_an_id():
+  variables, instances = data()
+  with pytest.raises(ValueError, match="2 ids for 7 instances"):
+    run(adapt.split_variables(variables), instances, IDS[:2])
+
+
+def test_modes_are_the_papers():
+  modes = {name: (m.online, m.num_steps, m.learning_rate, m.every) for name, m in adapt.MODES.items()}
+  assert modes == {
+    "none": (False, 0, 0.0, 1),
+    "vanilla": (False, 10, 2e-5, 1),
+    "vanilla_lr": (False, 1, 2e-4, 1),
+    "online": (True, 1, 2e-5, 1),
+    "online_skip": (True, 1, 2e-5, 10),
+  }
+
+
+def test_objectives_of_a_method_are_in_evaluation_mode():
+  """A row's loss does not depend on the other rows: batch statistics have no say."""
+  variables, instances = data()
+  rows, objective = jnp.asarray(instances["inputs"]), jax.jit(METHOD.objectives["reprojection"])
+  alone = [objective(variables, rows[i : i + 1], BASE)[0] for i in range(len(rows))]
+  close(objective(variables, rows, BASE)[0], np.mean(alone))

@@ -1,0 +1,59 @@
+import importlib
+import json
+
+import pytest
+
+from jaxpose import config as configs
+
+NAMES = ("synthetic_baseline", "synthetic_iso", "cmu_baseline", "cmu_iso")
+
+
+def get_config(name, arg=None):
+  return importlib.import_module(f"configs.{name}").get_config(arg)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("arg", [None, "quick"])
+def test_config_files_convert_and_survive_json(name, arg):
+  config = configs.from_dict(get_config(name, arg))
+  assert configs.from_dict(json.loads(json.dumps(configs.to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quick_is_shorter(name):
+  assert get_config(name, "quick").num_steps < get_config(name).num_steps
+
+
+def test_unknown_argument_is_refused():
+  with pytest.raises(ValueError, match="'quik'.*only one is 'quick'"):
+    get_config("cmu_baseline", "quik")
+
+
+def values(**changes):
+  return {**get_config("synthetic_baseline").to_dict(), **changes}
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (dict(bach_size=3), "no field 'bach_size'"),
+    (dict(batch_size=0), "batch_size=0 must be positive"),
+    (dict(batch_size="64"), "config.batch_size='64' has type str"),
+    (dict(method="isoo"), "method='isoo' must be one of"),
+    (dict(eval_every=750), "eval_every=750 must be a multiple"),
+    (dict(targets={}), "targets is empty"),
+    (dict(optim=dict(learning_rate=-1.0)), "learning_rate=-1.0 must be positive"),
+    (dict(optim=dict(schedule="linear")), "schedule='linear' must be one of"),
+    (dict(augment=dict(flip=2.0)), "is a probability"),
+    (dict(train=dict(dataset="x", splits=())), "needs a dataset and splits"),
+    (dict(train=dict(dataset="x")), "config.train lacks splits"),
+    (dict(train="cmu"), "config.train is 'cmu'"),
+  ],
+)
+def test_bad_values_name_the_field(changes, message):
+  with pytest.raises(ValueError, match=message):
+    configs.from_dict(values(**changes))
+
+
+def test_whole_numbers_are_accepted_for_floats():
+  assert configs.from_dict(values(optim=dict(learning_rate=1))).optim.learning_rate == 1.0

@@ -1,0 +1,104 @@
+"""Clips and motions say at once what is wrong with them, and where."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxpose import skeleton
+from jaxpose.data.clip import Clip, Motion
+from jaxpose.geometry import camera
+
+H36M = skeleton.get("h36m_17")
+
+
+def make_motion(**changes):
+  fields = dict(
+    positions_world=np.zeros((4, 17, 3), np.float32), skeleton=H36M, fps=50.0, subject="S1", sequence="Walking 1"
+  )
+  return Motion(**{**fields, **changes})
+
+
+def make_clip(**changes):
+  fields = dict(
+    keypoints_2d=np.zeros((4, 17, 2), np.float32),
+    confidence=np.ones((4, 17), np.float32),
+    joints_3d=np.zeros((4, 17, 3), np.float32),
+    valid=np.ones(4, bool),
+    camera=camera.create((1145, 1144), (512, 515), (1000, 1002)),
+    skeleton=H36M,
+    fps=50.0,
+    subject="S1",
+    sequence="Walking 1",
+    camera_id="54138969",
+  )
+  return Clip(**{**fields, **changes})
+
+
+def with_nan(shape, frame):
+  array = np.zeros(shape, np.float32)
+  array[frame, 3] = np.nan
+  return array
+
+
+def test_a_clip_has_a_name_a_length_and_may_lack_3d():
+  clip = make_clip(joints_3d=None)
+  assert clip.name == "S1/Walking 1/54138969"
+  assert len(clip) == 4
+  assert clip.extra == {}
+
+
+def test_replace_checks_again_and_leaves_the_original():
+  clip = make_clip()
+  assert clip.replace(action="Walking").action == "Walking" and clip.action == ""
+  with pytest.raises(ValueError, match="keypoints_2d has shape"):
+    clip.replace(keypoints_2d=np.zeros((3, 17, 2), np.float32))
+
+
+def test_clips_are_frozen_and_share_no_extra():
+  clip = make_clip()
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    clip.fps = 25.0
+  assert clip.extra is not make_clip().extra
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"keypoints_2d": np.zeros((4, 16, 2), np.float32)}, r"S1/Walking 1/54138969: keypoints_2d.*expected \[4, 17, 2\]"),
+    ({"keypoints_2d": np.zeros((4, 17, 2))}, "keypoints_2d has dtype float64, expected float32"),
+    ({"keypoints_2d": with_nan((4, 17, 2), 2)}, "keypoints_2d holds NaN or infinity, first at frame 2"),
+    ({"confidence": np.ones((4, 17, 1), np.float32)}, r"confidence has shape \(4, 17, 1\), expected \[4, 17\]"),
+    ({"joints_3d": with_nan((4, 17, 3), 1)}, "joints_3d holds NaN or infinity, first at frame 1"),
+    ({"joints_3d": np.zeros((5, 17, 3), np.float32)}, r"joints_3d has shape \(5, 17, 3\), expected \[4, 17, 3\]"),
+    ({"valid": np.ones(4)}, "valid has dtype float64, expected bool"),
+    ({"valid": np.ones((4, 1), bool)}, r"valid has shape \(4, 1\), expected \[T\]"),
+    ({"fps": 0.0}, "fps=0.0; the frame rate is a positive number"),
+    ({"fps": float("nan")}, "fps=nan"),
+  ],
+)
+def test_a_malformed_clip_is_refused(changes, message):
+  with pytest.raises(ValueError, match=message):
+    make_clip(**changes)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      {"positions_world": np.zeros((4, 17), np.float32)},
+      r"motion S1/Walking 1: positions_world.*expected \[T, 17, 3\]",
+    ),
+    ({"positions_world": np.zeros((4, 14, 3), np.float32)}, r"expected \[T, 17, 3\]"),
+    ({"positions_world": with_nan((4, 17, 3), 3)}, "first at frame 3; repair or drop"),
+    ({"up": "x"}, "up='x'; the vertical axis is 'y' or 'z'"),
+    ({"fps": -1.0}, "fps=-1.0"),
+  ],
+)
+def test_a_malformed_motion_is_refused(changes, message):
+  with pytest.raises(ValueError, match=message):
+    make_motion(**changes)
+
+
+def test_an_empty_motion_is_a_motion():
+  assert make_motion(positions_world=np.zeros((0, 17, 3), np.float32)).positions_world.shape[0] == 0

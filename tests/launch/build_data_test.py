@@ -1,0 +1,54 @@
+"""launch.build_data as users call it: what it prints, and errors in one line."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from data_builders import build
+from tests import raw_motion
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def launch(*flags):
+  return subprocess.run(
+    [sys.executable, "-m", "launch.build_data", *map(str, flags)], cwd=ROOT, capture_output=True, text=True
+  )
+
+
+def test_builds_and_prints_a_table(tmp_path):
+  (tmp_path / "raw").mkdir()
+  take = raw_motion.make(frames=3)
+  (tmp_path / "raw" / "07.asf").write_text(raw_motion.asf(take))
+  (tmp_path / "raw" / "07_01.amc").write_text(raw_motion.amc(take))
+  done = launch("--dataset=cmu_mocap", f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path / 'raw'}")
+  assert done.returncode == 0, done.stderr
+  assert ["07", "1", "3"] in [line.split() for line in done.stdout.splitlines()]
+  assert "1/1" in done.stderr  # the progress bar
+
+
+@pytest.mark.parametrize(
+  "flags, code, message",
+  [
+    (["--dataset=cmu", "--data_dir={}"], 1, f"known are {', '.join(build.DATASETS)}"),
+    (["--dataset=cmu_mocap", "--data_dir={}", "--manual_dir={}/missing"], 1, "does not exist"),
+    (["--dataset=cmu_mocap"], 2, "--data_dir"),
+    (["--dataset=cmu_mocap", "--data_dir={}", "stray"], 2, "unexpected arguments ['stray']"),
+    (["--dataset=bvh_mocap", "--data_dir={}", "--option=joint_map"], 1, "expected KEY=VALUE"),
+  ],
+)
+def test_an_error_is_one_clear_message(flags, code, message, tmp_path):
+  done = launch(*(flag.format(tmp_path) for flag in flags))
+  assert done.returncode == code
+  assert message in done.stderr and "Traceback" not in done.stderr
+  assert done.stderr.count("error:") == 1 and done.stdout == ""
+
+
+def test_debug_keeps_the_traceback(tmp_path):
+  assert "Traceback" in launch("--dataset=cmu", f"--data_dir={tmp_path}", "--debug").stderr
+
+
+def test_help_lists_the_data_sets():
+  assert ", ".join(build.DATASETS) in " ".join(launch("--helpshort").stdout.split())

@@ -1,0 +1,175 @@
+"""Training graphs: what the losses are made of, which parts they move, and that they learn."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxpose import codec as codecs
+from jaxpose import models, skeleton
+from jaxpose.methods import iso, supervised
+from jaxpose.models import discriminator
+from tests import helpers
+
+SKELETON = skeleton.get("h36m_17")
+KEY = jax.random.key(0)
+
+
+@functools.cache
+def batch(frames=12, size=4):
+  clip = helpers.clip(frames)
+  fold = lambda x: jnp.asarray(x).reshape(size, frames // size, *x.shape[1:])  # noqa: E731
+  return {
+    "keypoints_2d": fold(clip.keypoints_2d),
+    "confidence": fold(clip.confidence),
+    "joints_3d": fold(clip.joints_3d),
+    "valid": fold(clip.valid),
+    "camera": jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[None], size, 0), clip.camera),
+  }
+
+
+def lifter(**options):
+  return models.build("mlp", **{**dict(width=16, trunk_blocks=1, head_blocks=1, dropout=0.1), **options})
+
+
+@functools.cache
+def build(name, **options):
+  codec = codecs.build(options.pop("codec", "root_rms"), SKELETON)
+  if name == "supervised":
+    return supervised.create(lifter(), codec, **options)
+  return iso.create(lifter(), codec, discriminator.create(width=16, blocks=1), **options)
+
+
+@functools.cache
+def started(name, **options):
+  method = build(name, **options)
+  variables = jax.jit(method.init)(KEY, batch())
+  return method, variables, jax.jit(method.loss)(variables, batch(), KEY)
+
+
+@pytest.mark.parametrize("name", ["supervised", "iso"])
+def test_variables_go_in_and_come_out_in_one_form(name):
+  method, variables, (loss, (metrics, state)) = started(name)
+  assert loss.shape == () and all(v.shape == () for v in metrics.values())
+  assert jax.tree.map(jnp.shape, state) == jax.tree.map(
+    jnp.shape, {k: v for k, v in variables.items() if k != "params"}
+  )
+  groups = method.labels(variables["params"])
+  assert jax.tree.structure(groups) == jax.tree.structure(variables["params"])
+  assert set(jax.tree.leaves(groups)) == ({"lifter"} if name == "supervised" else {"lifter", "discriminator"})
+  outputs = method.infer(variables, jnp.zeros((2, 3, 17, 2)), KEY)
+  assert outputs.shape == (2, 3, 17, 3)
+
+
+def test_supervised_term_is_equation_2():
+  codec = codecs.build("root_rms", SKELETON)
+  data = batch()
+  outputs = jax.random.normal(KEY, (4, 3, 17, 3))
+  error = np.asarray(outputs - (data["joints_3d"] - data["joints_3d"][:, :, :1]))
+  child, parent = np.transpose(SKELETON.bones)
+  joints, bones = (error**2).sum(-1).mean(), ((error[..., child, :] - error[..., parent, :]) ** 2).sum(-1).mean()
+  loss, metrics = supervised.term(outputs, data, codec, scale=30.0, bone_weight=0.5)
+  np.testing.assert_allclose(loss, 30 * (joints + 0.5 * bones), rtol=1e-5)
+  shown = error - np.asarray(outputs)[..., :1, :]  # the true root is 0, so the roots differ by the predicted one
+  np.testing.assert_allclose(metrics["mpjpe_mm"], 1000 * np.linalg.norm(shown, axis=-1).mean(), rtol=1e-5)
+  absolute, _ = supervised.term(outputs, data, codec, kind="l1", bone_weight=0.0)
+  np.testing.assert_allclose(absolute, np.abs(error).sum(-1).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["supervised", "iso"])
+def test_invalid_frames_do_not_reach_the_supervised_loss(name):
+  method, variables, _ = started(name)
+  data = batch()
+  masked = {**data, "valid": data["valid"].at[1, 2].set(False)}
+  spoiled = {**masked, "joints_3d": masked["joints_3d"].at[1, 2].set(jnp.nan)}
+  value = jax.jit(jax.value_and_grad(lambda p, b: method.loss({**variables, "params": p}, b, KEY)[0]))
+  (clean, grads), (dirty, dirty_grads) = (value(variables["params"], b) for b in (masked, spoiled))
+  assert np.isfinite(clean) and clean == dirty
+  assert all(np.isfinite(g).all() for g in jax.tree.leaves((grads, dirty_grads)))
+
+
+def test_an_empty_batch_of_valid_frames_has_loss_zero():
+  method, variables, _ = started("supervised")
+  data = batch()
+  loss, _ = method.loss(variables, {**data, "valid": jnp.zeros_like(data["valid"])}, KEY)
+  assert loss == 0
+
+
+@pytest.mark.parametrize(("name", "options"), [("supervised", {}), ("iso", {"lift": "depth", "size": 0.3})])
+def test_training_learns(name, options):
+  method = build(name, scale=30.0, **options)
+  data, variables = batch(), jax.jit(method.init)(KEY, batch())
+  tx = optax.multi_transform({"lifter": optax.adam(3e-3), "discriminator": optax.adam(2e-4)}, method.labels)
+
+  def step(carry, key):
+    variables, opt_state = carry
+    params = variables["params"]
+    (_, (metrics, state)), grads = jax.value_and_grad(
+      lambda p: method.loss({**variables, "params": p}, data, key), has_aux=True
+    )(params)
+    updates, opt_state = tx.update(grads, opt_state, params)
+    return ({"params": optax.apply_updates(params, updates), **state}, opt_state), metrics["mpjpe_mm"]
+
+  carry = variables, tx.init(variables["params"])
+  _, errors = jax.jit(lambda c: jax.lax.scan(step, c, jax.random.split(KEY, 150)))(carry)
+  assert np.isfinite(errors).all()
+  assert errors[-20:].mean() < 0.35 * errors[0]
+
+
+def test_joint_loss_is_equation_5():
+  method, variables, (loss, (metrics, _)) = started("iso", weight=0.25, weight_2d=3.0, weight_3d=0.5)
+  supervised_part = metrics["supervised_joints"] + metrics["supervised_bones"]
+  own = metrics["generator"] + 3 * metrics["cycle_2d"] + 0.5 * metrics["cycle_3d"]
+  np.testing.assert_allclose(loss, supervised_part + 0.25 * own + metrics["discriminator"], rtol=1e-5)
+
+
+def test_statistics_come_from_the_real_inputs_alone():
+  """They must not depend on the random projections: with other rotations (and no dropout) they are the same."""
+  codec = codecs.build("root_rms", SKELETON)
+  create = functools.partial(iso.create, lifter(dropout=0.0), codec, discriminator.create(width=16, blocks=1))
+  variables = jax.jit(create().init)(KEY, batch())
+  states = [jax.jit(create(azimuth=a).loss)(variables, batch(), KEY)[1][1] for a in (0.1, 3.0)]
+  jax.tree.map(np.testing.assert_array_equal, *states)
+  assert set(states[0]["batch_stats"]) == {"trunk", "head", "self_supervised_head"}
+
+
+def test_each_player_has_its_own_side_of_the_one_scalar():
+  """The scalar's gradient is, for the lifter, that of its terms alone, and for the discriminator that of its own."""
+  method, variables, _ = started("iso")
+  data, close = batch(), functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+
+  def gradients(pick):
+    return jax.jit(jax.grad(lambda p: pick(*method.loss({**variables, "params": p}, batch(), KEY))))(
+      variables["params"]
+    )
+
+  whole = gradients(lambda loss, aux: loss)
+  own = gradients(lambda loss, aux: loss - aux[0]["discriminator"])
+  judge = gradients(lambda loss, aux: aux[0]["discriminator"])
+  for part in ("trunk", "head", "self_supervised_head"):
+    jax.tree.map(close, whole[part], own[part])
+    assert not any(np.any(g) for g in jax.tree.leaves(judge[part]))
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), whole["discriminator"], judge["discriminator"]
+  )
+  assert not any(np.any(g) for g in jax.tree.leaves(own["discriminator"]))
+
+
+def test_infer_uses_the_supervised_head_and_no_randomness():
+  method, variables, _ = started("iso")
+  inputs = jax.random.normal(KEY, (3, 1, 17, 2))
+  outputs = method.infer(variables, inputs, KEY)
+  np.testing.assert_array_equal(outputs, method.infer(variables, inputs, jax.random.key(7)))
+  changed = {**variables, "params": {**variables["params"], "self_supervised_head": None, "discriminator": None}}
+  np.testing.assert_array_equal(outputs, method.infer(changed, inputs, KEY))
+
+
+def test_unknown_options_are_named():
+  codec = codecs.build("root_rms", SKELETON)
+  with pytest.raises(ValueError, match="loss='l3', expected one of l2, l1"):
+    supervised.create(lifter(), codec, loss="l3")
+  with pytest.raises(ValueError, match="objective='cycles', expected 'adversary' or 'cycle'"):
+    iso.create(lifter(), codec, discriminator.create(width=16), objective="cycles")
