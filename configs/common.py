@@ -22,7 +22,7 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
   config.window = 1
   config.stride = 1
   config.protocol = "generic"
-  config.codec = "root_rms"
+  config.codec = "canonical"
   config.model = "mlp"
   config.model_options = dict(ISO_MLP)
   config.method = "supervised"

@@ -39,14 +39,14 @@ def _manager(workdir: str, metric: str, keep_best: int) -> ocp.CheckpointManager
 
 
 class Writer:
-  """Saves a run's checkpoints; the latest is always resumable, the best `keep_best` by `metric` (lower is better) stay."""
+  """Saves a run's checkpoints: the latest, to resume from, and the best `keep_best` by `metric` (lower is better)."""
 
   def __init__(self, workdir: str, *, description: Mapping[str, Any], metric: str = "mpjpe_mm", keep_best: int = 3):
     self._description, self._metric, self._workdir = dict(description), metric, workdir
     self._manager = _manager(workdir, metric, keep_best)
 
   def save(self, step: int, state, metrics: Mapping[str, float]) -> None:
-    """Starts writing the state; the arrays may be donated right after. A failed write raises here or at the next call."""
+    """Starts writing the state, whose arrays may be donated right after. A failed write raises here or later."""
     description = {**self._description, "shapes": shapes(state.params)}
     with _cleaned(self._workdir):
       self._manager.save(

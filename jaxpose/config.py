@@ -6,8 +6,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -30,7 +28,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-  """The optimizer. `final_fraction` is where exponential and cosine end, and the floor of plateau, relative to the peak."""
+  """The optimizer. `final_fraction` of the peak is where exponential and cosine end, and the floor of plateau."""
 
   name: str = "adam"  # adam | adamw
   learning_rate: float = 1e-3
@@ -132,9 +130,11 @@ def _choice(config, name: str, choices: tuple[str, ...]) -> None:
     raise ValueError(f"{name}={getattr(config, name)!r} must be one of {', '.join(choices)}")
 
 
-def from_dict(values: Mapping[str, Any] | ConfigDict) -> Config:
+def from_dict(values: Any) -> Config:
   """A checked Config from a nested mapping (a ConfigDict, or what a checkpoint stored); unknown keys are errors."""
-  return _build(Config, values.to_dict() if isinstance(values, ConfigDict) else values, "config")
+  if not isinstance(values, Mapping):
+    values = values.to_dict()  # a ConfigDict; what stands in for an unreadable config file raises its own error here
+  return _build(Config, values, "config")
 
 
 def to_dict(config: Config) -> dict[str, Any]:

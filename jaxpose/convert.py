@@ -43,10 +43,11 @@ _LAYERS = ((1, "first"), (2, "second"))
 
 def _layer(state: StateDict, linear: str, norm: str, *, params: bool) -> dict[str, Any]:
   if not params:
-    statistics = {"mean": _get(state, f"{norm}.running_mean"), "var": _get(state, f"{norm}.running_var")}
-    return {"BatchNorm_0": statistics}
+    # Our layers have no bias before a normalisation: the published one moves into the mean that is subtracted.
+    mean = _get(state, f"{norm}.running_mean") - _get(state, f"{linear}.bias")
+    return {"BatchNorm_0": {"mean": mean, "var": _get(state, f"{norm}.running_var")}}
   scale = {"scale": _get(state, f"{norm}.weight"), "bias": _get(state, f"{norm}.bias")}
-  return {"Dense_0": _linear(state, linear), "BatchNorm_0": scale}
+  return {"Dense_0": {"kernel": _linear(state, linear)["kernel"]}, "BatchNorm_0": scale}
 
 
 def _linear(state: StateDict, name: str) -> dict[str, np.ndarray]:

@@ -123,7 +123,8 @@ def in_batches(function, tree, size: int):
     # The last slice repeats its last row up to the full size.
     chosen = np.minimum(np.arange(start, start + size), count - 1)
     result = function(jax.tree.map(lambda x, chosen=chosen: jnp.asarray(x[chosen]), tree))
-    results.append(jax.tree.map(lambda x, kept=min(size, count - start): np.asarray(x)[:kept], result))
+    kept = min(size, count - start)
+    results.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept], result))
   return jax.tree.map(lambda *x: np.concatenate(x), *results)
 
 

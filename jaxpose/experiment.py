@@ -6,7 +6,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxpose import checkpoint, codec as codecs, models
+from jaxpose import checkpoint, models
+from jaxpose import codec as codecs
 from jaxpose import config as configs
 from jaxpose.config import Config, DataConfig
 from jaxpose.data import pipeline, source, transforms
@@ -21,8 +22,8 @@ METHODS = {"supervised": supervised.create, "iso": iso.create}
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
   """The clips that a data config names."""
-  options = dataclasses.asdict(config)
-  return source.load_clips(options.pop("dataset"), options.pop("splits"), data_dir, **options)
+  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+  return source.load_clips(data_dir=data_dir, **options)
 
 
 def build_codec(config: Config, skeleton: Skeleton, clips: list[Clip] | None = None) -> codecs.Codec:

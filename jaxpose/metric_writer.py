@@ -9,7 +9,7 @@ import tensorboardX
 
 
 class MetricWriter:
-  """Appends scalars by step. On a resumed run, lines at or after `resume_step` are cut first: the log has no doubles."""
+  """Appends scalars by step. A resumed run first cuts what lies after `resume_step`: the log has no doubles."""
 
   def __init__(self, workdir: str, resume_step: int = 0):
     folder = pathlib.Path(workdir)

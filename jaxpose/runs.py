@@ -1,9 +1,10 @@
-"""What can be done with a trained run: score it, or adapt it to unlabelled targets and score that. Launch scripts call this."""
+"""What can be done with a trained run: score it, or adapt it to unlabelled targets and score that."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -113,17 +114,43 @@ def score(
   return protocols.evaluate(protocol or trained.config.protocol, list(clips), list(predictions), facts=facts)
 
 
-def evaluate(
-  trained: Trained, data_dir: str, *, target: str = "", protocol: str = "", flip: bool = True, stride: int = 1
-) -> dict[str, Any]:
-  """The report of a trained run on a target, without adaptation."""
-  name, data, clips = load_target(trained, data_dir, target, stride)
+def predict(
+  trained: Trained,
+  clips: Sequence[Clip],
+  *,
+  flip: bool = True,
+  adapt: AdaptConfig | None = None,
+  show_progress: bool = True,
+) -> tuple[list[np.ndarray], dict[str, float]]:
+  """Root-relative metres [T, J, 3] a clip, adapted to the clips where `adapt` says so; and the timing."""
+  if adapt is not None and adapt.mode != "none":
+    return adapt_clips(trained, clips, adapt, show_progress)
+  once = functools.partial(
+    evaluation.predict, trained.method, trained.codec, trained.variables, window=trained.config.window, flip=flip
+  )
+  once(clips[:1])
   began = time.perf_counter()
-  window = trained.config.window
-  predictions = evaluation.predict(trained.method, trained.codec, trained.variables, clips, window=window, flip=flip)
+  predictions = once(clips)
   seconds = time.perf_counter() - began
-  report = score(trained, name, data, clips, predictions, protocol=protocol, flip=flip)
-  return {**report, "timing": {"seconds_per_instance": seconds / sum(map(len, clips)), "seconds": seconds}}
+  return predictions, {"seconds_per_instance": seconds / sum(map(len, clips)), "seconds": seconds}
+
+
+def evaluate(
+  trained: Trained,
+  data_dir: str,
+  *,
+  target: str = "",
+  protocol: str = "",
+  stride: int = 1,
+  flip: bool = True,
+  adapt: AdaptConfig | None = None,
+  show_progress: bool = True,
+) -> dict[str, Any]:
+  """The report of a trained run on a target; adapted to it, instance by instance, where `adapt` says so."""
+  name, data, clips = load_target(trained, data_dir, target, stride)
+  predictions, timing = predict(trained, clips, flip=flip, adapt=adapt, show_progress=show_progress)
+  report = score(trained, name, data, clips, predictions, protocol=protocol, flip=flip, adapt=adapt)
+  return {**report, "timing": timing}
 
 
 def default_objective(trained: Trained) -> str:
@@ -155,10 +182,10 @@ def adapt_clips(
   codec = trained.codec
   encoded = evaluation.in_batches(lambda batch: evaluation.encode_both(batch, codec=codec), rows.batch, 4096)
   make = {"adam": optax.adam, "sgd": optax.sgd}[settings.optimizer]
-  options = dict(
+  options: dict[str, Any] = dict(
     infer=trained.method.infer,
     objective=build_objective(trained, settings.objective),
-    tx=make(settings.learning_rate),
+    tx=make(cast(float, settings.learning_rate)),
     num_steps=settings.num_steps,
     copies=settings.copies,
   )
@@ -166,10 +193,10 @@ def adapt_clips(
   key, ids = jax.random.key(settings.seed), np.arange(len(rows.clip))
   with progress.bar(len(ids), "instance", settings.mode, enabled=show_progress) as bar:
     if adaptation.MODES[settings.mode].online:
-      online_options = dict(options, every=settings.every, memory=settings.memory)
+      online_options: dict[str, Any] = dict(options, every=settings.every, memory=settings.memory)
       outputs, seconds = _online(split, encoded, rows.clip, ids, key, settings.chunk, online_options, bar.update)
     else:
-      vanilla_options = dict(options, chunk=settings.chunk)
+      vanilla_options: dict[str, Any] = dict(options, chunk=settings.chunk)
       first = jax.tree.map(lambda x: x[: settings.chunk], encoded)
       adaptation.vanilla(split, first, ids[: settings.chunk], key, **vanilla_options)  # compiles, outside the clock
       began = time.perf_counter()
@@ -205,21 +232,3 @@ _STEPS = 64  # steps of a stream between two looks of the host
 def _streams(split, encoded, members, ids, key, steps: int, options):
   streams = [{name: values[rows] for name, values in encoded.items()} for rows in members]
   return online.streams(split, streams, [ids[rows] for rows in members], key, chunk=steps, **options)[0]
-
-
-def adapt(
-  trained: Trained,
-  data_dir: str,
-  config: AdaptConfig,
-  *,
-  target: str = "",
-  protocol: str = "",
-  stride: int = 1,
-  show_progress: bool = True,
-) -> dict[str, Any]:
-  """The report of a trained run on a target, adapted to it instance by instance."""
-  if config.mode == "none":
-    return evaluate(trained, data_dir, target=target, protocol=protocol, stride=stride)
-  name, data, clips = load_target(trained, data_dir, target, stride)
-  predictions, timing = adapt_clips(trained, clips, config, show_progress)
-  return {**score(trained, name, data, clips, predictions, protocol=protocol, adapt=config), "timing": timing}

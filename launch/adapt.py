@@ -3,15 +3,17 @@
 python -m launch.adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle] [--dataset=NAME]
 """
 
+from typing import Any
+
 from absl import flags
 
 from jaxpose import experiment, report, runs
 from jaxpose.adapt.adapt import MODES, PAPER_GROUPS
 from launch import app
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run to adapt, as launch.train wrote it.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.")
-_OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run to adapt, as launch.train wrote it.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.", required=True)
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the config's own when empty.")
 _DATASET = flags.DEFINE_string(
   "dataset", "", "One of the config's targets or its data sets; the first target when empty."
@@ -35,17 +37,19 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the random projections.")
 
 
 def main() -> None:
-  flags_of = dict(mode=_MODE, objective=_OBJECTIVE, num_steps=_NUM_STEPS, learning_rate=_LEARNING_RATE, every=_EVERY)
+  flags_of: dict[str, Any] = dict(
+    mode=_MODE, objective=_OBJECTIVE, num_steps=_NUM_STEPS, learning_rate=_LEARNING_RATE, every=_EVERY
+  )
   flags_of.update(copies=_COPIES, memory=_MEMORY, optimizer=_OPTIMIZER, chunk=_CHUNK, seed=_SEED)
-  config = runs.AdaptConfig(groups=tuple(_GROUPS.value), **{name: flag.value for name, flag in flags_of.items()})
+  values: dict[str, Any] = {name: flag.value for name, flag in flags_of.items()}
+  config = runs.AdaptConfig(groups=tuple(_GROUPS.value), **values)
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
   options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value)
-  result = runs.adapt(trained, _DATA_DIR.value, config, **options)
+  result = runs.evaluate(trained, _DATA_DIR.value, adapt=config, **options)
   report.write_json(_OUTPUT.value, result)
   print(report.table({config.mode: result}))
   print(report.summary(result))
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["workdir", "data_dir", "output"])
   app.run(main)

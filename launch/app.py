@@ -34,7 +34,10 @@ def _parse(argv: list[str]) -> list[str]:
   ) as error:  # the last five: a config file's
     if "--debug" in argv:
       raise
-    _fail(f"{error}\nrun with --helpshort for the flags", code=2)
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if "Traceback" in text:  # of a config file that failed: its own last line says why
+      text = text.strip().splitlines()[-1]
+    _fail(f"{text}\nrun with --helpshort for the flags", code=2)
   if len(left) > 1:
     _fail(f"unexpected arguments {left[1:]}; every option is --name=value, run with --helpshort for the flags", code=2)
   return left

@@ -1,13 +1,16 @@
-"""Scores a trained run: python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME] [--dataset=NAME]"""
+"""Scores a trained run:
+
+python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME] [--dataset=NAME]
+"""
 
 from absl import flags
 
 from jaxpose import experiment, report, runs
 from launch import app
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run to evaluate, as launch.train wrote it.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.")
-_OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run to evaluate, as launch.train wrote it.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.", required=True)
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the config's own when empty.")
 _DATASET = flags.DEFINE_string(
   "dataset", "", "One of the config's targets or its data sets; the first target when empty."
@@ -27,5 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["workdir", "data_dir", "output"])
   app.run(main)

@@ -1,4 +1,6 @@
-"""Trains a lifter: python -m launch.train --config=configs/X.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
+"""Trains a lifter:
+
+python -m launch.train --config=configs/X.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
 
 Run again with the same flags, it resumes from the last checkpoint. On several processes, start one on each machine with
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
@@ -16,8 +18,10 @@ from launch import app
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with :quick for a run of a minute.", lock_config=True
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and logs go; a run found there is resumed.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.")
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Where checkpoints and logs go; a run found there is resumed.", required=True
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
 
 
 def main() -> None:
@@ -30,5 +34,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "workdir", "data_dir"])
+  flags.mark_flag_as_required("config")
   app.run(main)

@@ -120,8 +120,8 @@ def predict_names(infer: Infer, split: Split, instances: Mapping[str, Array], ke
 def descend(carry, frozen, rows, key, *, objective: Objective, tx, num_steps: int):
   """`num_steps` steps of (adapted, opt_state); the losses before each.
 
-  The first step stands outside the scan: under vmap its weights are still those shared by all instances, so its forward
-  and backward passes are one matrix product for all of them. With one step that is most of the work.
+  A single step goes without the scan: under vmap its weights are then still those shared by all instances, so its
+  passes are one matrix product for all of them, and the parts that no prediction uses need no update.
   """
 
   def step(carry, key):
@@ -137,11 +137,10 @@ def descend(carry, frozen, rows, key, *, objective: Objective, tx, num_steps: in
   if num_steps < 1:
     return carry, jnp.zeros((0,))
   keys = jax.random.split(key, num_steps)
-  carry, first = step(carry, keys[0])
-  if num_steps == 1:
-    return carry, first[None]
-  carry, rest = jax.lax.scan(step, carry, keys[1:])
-  return carry, jnp.concatenate([first[None], rest])
+  if num_steps > 1:
+    return jax.lax.scan(step, carry, keys)
+  carry, loss = step(carry, keys[0])
+  return carry, loss[None]
 
 
 @functools.partial(jax.jit, static_argnames=("infer", "objective", "tx", "num_steps", "copies", "flip_rows"))
@@ -193,15 +192,15 @@ def vanilla(
   options = dict(infer=infer, objective=objective, tx=tx, num_steps=num_steps, copies=copies, flip_rows=flip_rows)
   if sharding is not None:
     split, base_key = jax.device_put((split, base_key), NamedSharding(sharding.mesh, PartitionSpec()))
-  results, pending = [], None
+  results, pending = [], []
   for start in range(0, count, chunk):
     rows = np.minimum(np.arange(start, start + chunk), count - 1)  # the last chunk repeats its last instance
     block = jax.device_put(({k: v[rows] for k, v in instances.items()}, ids[rows]), sharding)
     running = vanilla_chunk(split, *block, base_key, **options), min(chunk, count - start)
-    if pending is not None:  # fetched only now: the device is already busy with the next chunk
-      results.append(_fetch(*pending, progress))
-    pending = running
-  results.append(_fetch(*pending, progress))
+    # Fetched only now: the device is already busy with the next chunk.
+    results += [_fetch(result, size, progress) for result, size in pending]
+    pending = [running]
+  results += [_fetch(result, size, progress) for result, size in pending]
   return jax.tree.map(lambda *x: np.concatenate(x), *results)
 
 

@@ -116,7 +116,7 @@ def terms(
   outputs: the self-supervised head's outputs for the inputs, where the caller has them already. train: with dropout
   and batch statistics; running statistics never change here.
   """
-  lift_key, relift_key, rotation_key, *judge_keys = jax.random.split(key, 6)
+  lift_key, relift_key, rotation_key, real_key, fake_key = jax.random.split(key, 5)
   flat, root = inputs[..., :2], codec.skeleton.root
   present = jnp.any(flat != 0, -1, keepdims=True)
   if valid is None:
@@ -129,8 +129,8 @@ def terms(
 
   judgement = lifters.part(variables, "discriminator")
 
-  def judge(poses, key, weights=judgement):
-    return discriminator.apply(weights, poses, train=train, rngs={"dropout": key} if train else None)
+  def judge(poses, key, weights=judgement) -> Array:
+    return jnp.asarray(discriminator.apply(weights, poses, train=train, rngs={"dropout": key} if train else None))
 
   mean = functools.partial(masked_mean, valid=valid)
   pose = to_pose(lift(inputs, lift_key) if outputs is None else outputs, inputs)
@@ -138,9 +138,9 @@ def terms(
   rotation = jnp.broadcast_to(rotation[:, None], (*inputs.shape[:2], 3, 3))
   projected = jnp.where(present, codec.project(projection.rotate(pose, rotation, root)), 0)
 
-  real, fake = judge(flat, judge_keys[0]), judge(jax.lax.stop_gradient(projected), judge_keys[1])
+  real, fake = judge(flat, real_key), judge(jax.lax.stop_gradient(projected), fake_key)
   discriminator_loss = mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
-  generator_loss = mean(jax.nn.softplus(-judge(projected, judge_keys[2], jax.lax.stop_gradient(judgement))))
+  generator_loss = mean(jax.nn.softplus(-judge(projected, fake_key, jax.lax.stop_gradient(judgement))))
   metrics = {
     "generator": generator_loss,
     "discriminator": discriminator_loss,
@@ -256,4 +256,4 @@ def build(names: str, available: Mapping[str, Objective]) -> Objective:
 
 
 def _predict(lifter: Lifter, variables: Variables, inputs: Array) -> Array:
-  return lifter.apply(lifters.parts(variables, "trunk", "head"), inputs, train=False)
+  return lifters.predict(lifter, variables, inputs)

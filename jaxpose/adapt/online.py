@@ -170,7 +170,7 @@ def streams(
     [{k: v[s].reshape(-1, *v.shape[3:])[: len(i)] for k, v in outputs.items()} for s, i in enumerate(ids)],
     [losses[s, :count] for s, count in enumerate(counts)],
     [
-      OnlineState(*jax.tree.map(lambda x, s=s: x[s], (adapted, opt_state)), recent)
+      OnlineState(jax.tree.map(lambda x, s=s: x[s], adapted), jax.tree.map(lambda x, s=s: x[s], opt_state), recent)
       for s, (_, recent) in enumerate(grouped)
     ],
   )

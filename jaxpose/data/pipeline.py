@@ -1,13 +1,13 @@
 """From clips to batches: deterministic, shuffled anew each epoch, resumable from any step on any number of processes.
 
 The order of rows is a pure function of (seed, number of windows), so there is nothing to checkpoint: step s takes rows
-s * batch to (s + 1) * batch of one endless sequence of epochs, and process p of n takes the p-th contiguous slice of them.
+s * batch to (s + 1) * batch of one endless sequence of epochs, and process p of n the p-th contiguous slice of them.
 The resident path (whole data set on the device) and the streaming path (Grain) read the same rows in the same order.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import grain
 import jax
@@ -73,7 +73,7 @@ def windows(clips: Sequence[Clip], length: int = 1, stride: int = 1) -> Windows:
 
 
 def gather(data: Windows, index, length: int) -> Batch:
-  """The batch of the windows `index` [B]: arrays [B, T, ...] and a camera [B, ...]. NumPy in, NumPy out; JAX likewise."""
+  """The batch of the windows `index` [B]: arrays [B, T, ...], a camera [B, ...]. NumPy gives NumPy, JAX gives JAX."""
   offsets = np.arange(length, dtype=np.int32).reshape((1,) * np.ndim(index) + (length,))
   rows = data.start[index][..., None] + offsets
   batch: Batch = {name: array[rows] for name, array in data.frames.items()}
@@ -133,7 +133,9 @@ def batches(
     raise ValueError(f"batch_size={batch_size} is not divisible by the {count} processes; choose a multiple of {count}")
   rows = _Rows(data, length, batch_size, seed, num_steps, process)
   local = batch_size // count
-  dataset = grain.MapDataset.source(rows).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
+  dataset = (
+    grain.MapDataset.source(cast(Any, rows)).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
+  )
   stream = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
   if workers:
     stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))

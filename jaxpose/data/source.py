@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any, cast
 
 import tensorflow_datasets as tfds
 from etils import epath
@@ -10,7 +11,7 @@ from jaxpose.data import cameras, features
 from jaxpose.data.clip import Clip, Motion
 
 
-def directory(dataset: str, data_dir: str) -> epath.Path:
+def directory(dataset: str, data_dir: str | os.PathLike) -> epath.Path:
   """The folder of the newest built version of a data set; a FileNotFoundError says how to build it."""
   root = epath.Path(data_dir) / dataset
   found = [p.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/dataset_info.json")] if root.exists() else []
@@ -24,7 +25,7 @@ def directory(dataset: str, data_dir: str) -> epath.Path:
   return versions[-1]
 
 
-def load(dataset: str, splits: Sequence[str], data_dir: str) -> list[Motion] | list[Clip]:
+def load(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike) -> list[Any]:
   """All examples of the splits, in order: Motions of a world-space data set, Clips of one with real cameras.
 
   Raises FileNotFoundError if it was not built, ValueError for an unknown split (listing those there are).
@@ -35,13 +36,13 @@ def load(dataset: str, splits: Sequence[str], data_dir: str) -> list[Motion] | l
     if split not in known:
       raise ValueError(f"data set {dataset!r} has no split {split!r}; it has {', '.join(known)}")
   decode = features.example_to_motion if "positions_world" in builder.info.features else features.example_to_clip
-  return [decode(example) for split in splits for example in builder.as_data_source(split=split)]
+  return [decode(example) for split in splits for example in cast(Any, builder.as_data_source(split=split))]
 
 
 def load_clips(
   dataset: str,
   splits: Sequence[str],
-  data_dir: str,
+  data_dir: str | os.PathLike,
   *,
   rig: str = "",
   rig_options: dict | None = None,

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxpose import losses
@@ -47,13 +48,16 @@ def term(
   this times their number, which `scale` can make up for. `mpjpe_mm` is of the decoded poses, roots aligned.
   """
   seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
-  targets, valid, skeleton = codec.encode_target(batch["joints_3d"], *seen), batch["valid"], codec.skeleton
+  valid, skeleton = batch["valid"], codec.skeleton
+  # Before the errors: masked only after them, an invalid frame's NaN would still reach the gradient.
+  truth = jnp.where(valid[..., None, None], batch["joints_3d"], 0)
+  targets = codec.encode_target(truth, *seen)
   error = ERRORS[kind]
   joints = objectives.masked_mean(error(outputs, targets).mean(-1), valid)
   vectors = losses.bone_vectors(outputs, skeleton), losses.bone_vectors(targets, skeleton)
   bones = objectives.masked_mean(error(*vectors).mean(-1), valid)
   root = slice(skeleton.root, skeleton.root + 1)
-  predicted, truth = jax.lax.stop_gradient(codec.decode(outputs, *seen)), batch["joints_3d"]
+  predicted = jax.lax.stop_gradient(codec.decode(outputs, *seen))
   distance = losses.mpjpe(predicted - predicted[..., root, :], truth - truth[..., root, :])
   metrics = {
     "mpjpe_mm": 1000 * objectives.masked_mean(distance.mean(-1), valid),
@@ -66,7 +70,7 @@ def term(
 def infer(variables: Variables, inputs: Float[Array, "B T J C"], key: jax.Array, *, lifter: Lifter):
   """The supervised head on the trunk, without dropout and with the stored statistics: outputs [B, T, J, 3]."""
   del key
-  return lifter.apply(lifters.parts(variables, "trunk", "head"), inputs, train=False)
+  return lifters.predict(lifter, variables, inputs)
 
 
 def _init(key: jax.Array, batch: Batch, *, lifter: Lifter, codec: Codec) -> Variables:

@@ -16,6 +16,8 @@ from jaxtyping import Array, Bool, Float
 
 from jaxpose.models.lifter import Lifter
 
+AnyArray = Array | np.ndarray
+
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 
 # Sizes as published, in the names of `create`. `small` follows the repository Arshad221b/2d_to_3d_human_pose_uplift.
@@ -58,6 +60,12 @@ def _norm(name: str, dtype: str) -> nn.LayerNorm:
   return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
 
 
+def drop_path(x: Float[Array, "*b"], rate: Float[Array, ""], key: jax.Array) -> Float[Array, "*b"]:
+  """Stochastic depth (Huang et al. 2016): x[i], a sample's, is 0 with probability `rate`, else x[i] / (1 - rate)."""
+  kept = jax.random.bernoulli(key, 1 - rate, (len(x),) + (1,) * (x.ndim - 1))
+  return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)
+
+
 class Stage(nn.Module):
   """Self-attention over axis N of [B, G, N, D], then an MLP; each behind a norm and beside a residual connection."""
 
@@ -90,12 +98,10 @@ class Stage(nn.Module):
     return nn.Dropout(self.options.dropout, deterministic=not self.train)(x)
 
   def _branch(self, x: Array, rate: Array) -> Array:
-    """Dropout, then stochastic depth: a clip skips the branch with probability `rate`, else the branch is scaled up."""
     x = self._drop(x)
     if not self.train or not self.options.drop_path:
       return x
-    kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, (len(x), 1, 1, 1))
-    return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)
+    return drop_path(x, rate, self.make_rng("dropout"))
 
 
 class Fusion(nn.Module):
@@ -217,20 +223,22 @@ class DSTformer(Lifter):
   """A Lifter of clips, which also takes a mask of frames."""
 
   def __call__(
-    self, x: Float[Array, "B T J C"], train: bool = False, mask: Bool[Array, "B T"] | None = None
+    self, x: Float[AnyArray, "B T J C"], train: bool = False, mask: Bool[AnyArray, "B T"] | None = None
   ) -> Float[Array, "B T J 3"]:
     """Inputs [B, T, J, C] to poses [B, T, J, 3].
 
     mask: True for the frames that are there. No other frame has any influence on these, so that a padded clip gives
     what the clip alone would; the output at the other frames means nothing. None: all are there.
     """
-    return self.head(self.trunk(x, train, mask), train, mask)
+    mask = None if mask is None else jnp.asarray(mask)
+    return self.head(self.trunk(jnp.asarray(x), train, mask), train, mask)
 
   def represent(
-    self, x: Float[Array, "B T J C"], train: bool = False, mask: Bool[Array, "B T"] | None = None
+    self, x: Float[AnyArray, "B T J C"], train: bool = False, mask: Bool[AnyArray, "B T"] | None = None
   ) -> Float[Array, "B T J R"]:
     """The representation before the pose's linear map; call it by `model.apply(variables, x, method="represent")`."""
-    return self.head(self.trunk(x, train, mask), train, mask, representation=True)
+    mask = None if mask is None else jnp.asarray(mask)
+    return self.head(self.trunk(jnp.asarray(x), train, mask), train, mask, representation=True)
 
 
 def create(
@@ -241,7 +249,7 @@ def create(
   dim_rep: int = 512,
   depth: int = 5,
   num_heads: int = 8,
-  mlp_ratio: float = 2,
+  mlp_ratio: int | float = 2,
   maxlen: int = 243,
   head_depth: int = 0,
   head_activation: str = "tanh",

@@ -47,10 +47,15 @@ def apply(
   """
   own = part(variables, name)
   if not train:
-    return module.apply(own, x, train=False), {c: v for c, v in own.items() if c != "params"}
+    return jnp.asarray(module.apply(own, x, train=False)), {c: v for c, v in own.items() if c != "params"}
   changing = [c for c in own if c != "params"]
   output, state = module.apply(own, x, train=True, rngs={"dropout": key}, mutable=changing)
   return output, dict(state)
+
+
+def predict(lifter: Lifter, variables: Variables, inputs: Float[Array | np.ndarray, "B T J C"]) -> Array:
+  """The lifter's poses [B, T, J, 3] in evaluation mode, from variables that may hold more parts than its own."""
+  return jnp.asarray(lifter.apply(parts(variables, "trunk", "head"), inputs, train=False))
 
 
 def num_parameters(params: Any) -> int:

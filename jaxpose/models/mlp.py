@@ -4,6 +4,8 @@ A block is twice (linear, batch normalisation, activation, dropout), plus the bl
 every frame of [B, T, J, C] is a sample, also to batch normalisation.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -26,7 +28,8 @@ class _Layer(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "*b D"], train: bool) -> Float[Array, "*b W"]:
-    x = nn.Dense(self.width, kernel_init=INITIALIZERS[self.initializer], dtype=self.dtype)(x)
+    # A bias before a normalisation would have no gradient but rounding noise, and Adam makes drift of that.
+    x = nn.Dense(self.width, use_bias=not self.norm, kernel_init=INITIALIZERS[self.initializer], dtype=self.dtype)(x)
     if self.norm:
       # flax's momentum is the share of the old average: 0.9 is PyTorch's 0.1.
       x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x)
@@ -146,8 +149,9 @@ def create(
 
 def martinez(num_joints: int = 17, **changes) -> Lifter:
   """Martinez et al. 2017: two blocks, ReLU, Kaiming weights, root not predicted; they train with `optim.max_norm=1`."""
-  form: dict = dict(trunk_blocks=2, head_blocks=0, activation="relu", initializer="kaiming", stem_norm=True)
-  return create(num_joints, **{**form, "predict_root": False, **changes})
+  form: dict[str, Any] = dict(trunk_blocks=2, head_blocks=0, activation="relu", initializer="kaiming", stem_norm=True)
+  form |= {"predict_root": False, **changes}
+  return create(num_joints, **form)
 
 
 def _choice(name: str, value: str, choices) -> None:

@@ -1,1 +1,1 @@
-"""Procedural people: bodies of published proportions that walk, sit, reach, run, jump, crawl and climb, by seed alone."""
+"""Procedural people: bodies of published proportions that walk, sit, reach, run, jump, crawl and climb."""

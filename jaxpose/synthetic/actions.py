@@ -32,7 +32,7 @@ def travel(
   sharpest = max(1.0, 1.25 * speed / arena) if sharpest is None else sharpest
   favourite = rng.choice((-1.0, 1.0))  # the side to turn to when the way back is straight behind
   for i in range(len(t)):
-    distance = float(np.hypot(*position))
+    distance = float(np.linalg.norm(position))
     to_centre = np.arctan2(-position[0], -position[1]) if distance > 1e-3 else heading
     off = (to_centre - heading + np.pi) % (2 * np.pi) - np.pi
     if abs(off) > 2.6:
@@ -85,8 +85,7 @@ def squat(script: Script, body: Body, start: float, end: float, rng: np.random.G
   deepest = rng.uniform(0.4, 0.68)
   apart = rng.uniform(0.1, 0.5)
   low = rng.uniform() < 0.4
-  around = signals.window(script.t, start - 0.3, end + 0.3, 0.5)
-  script.spread += around * rng.uniform(0, 0.06) * body.stature
+  script.wider += signals.window(script.t, start - 0.8, end + 0.8, 0.2) * rng.uniform(0, 0.06) * body.stature
   for i in range(count):
     at = start + i * length
     stroke = signals.window(script.t, at, at + length, 0.45 * length * rng.uniform(0.8, 1))
@@ -122,7 +121,7 @@ def sit(script: Script, body: Body, start: float, end: float, rng: np.random.Gen
   script.bend += seated * 0.12 * signals.drift(rng, t, 1, low=0.08, high=0.4)[:, 0]
   script.tilt += seated * 0.06 * signals.drift(rng, t, 1, low=0.08, high=0.4)[:, 0]
   script.knees_apart += seated * rng.uniform(0.0, 0.35)
-  script.spread += seated * rng.uniform(-0.01, 0.03) * body.stature
+  script.wider += signals.window(script.t, start - 0.8, end + 0.8, 0.2) * rng.uniform(-0.01, 0.03) * body.stature
   first, last = start + 0.7 * down, end - 0.7 * down
   lap = np.array((rng.uniform(0.1, 0.25), -0.8 * body.torso / body.arm, rng.uniform(0.45, 0.7)))
   gestures.both_hands(script, body, first, last, lap, rng, (0.9, -0.4, -0.3))
@@ -134,7 +133,10 @@ def sit(script: Script, body: Body, start: float, end: float, rng: np.random.Gen
     elif activity == "face":
       gestures.to_face(script, body, side, first + 0.3, last - 0.3, rng)
     elif activity == "reach":
-      gestures.reach_for(script, body, side, first + 0.3, last - 0.2, rng, str(rng.choice(("front", "side", "high"))))
+      stop = min(last - 0.2, first + rng.uniform(2.2, 3.2))
+      gestures.reach_for(script, body, side, first + 0.2, stop, rng, str(rng.choice(("front", "side", "high"))))
+      if last - stop > 1.8:
+        gestures.talk(script, body, stop - 0.2, last - 0.2, rng)
 
 
 def jump(

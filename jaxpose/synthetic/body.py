@@ -1,9 +1,9 @@
 """Bodies: segment lengths drawn from published proportions, left and right alike.
 
-Segments are the fractions of stature of Drillis & Contini 1966, as printed in Winter 2009 (Biomechanics and Motor Control of
-Human Movement, 4th ed., figure 4.1). Those are measured on the skin: the widths between joint centres are smaller, by factors
-stated below. Statures are the means and standard deviations of the ANSUR II survey (2012); children's are the CDC growth
-charts' medians (2000).
+Segments are the fractions of stature of Drillis & Contini 1966, as printed in Winter 2009 (Biomechanics and Motor
+Control of Human Movement, 4th ed., figure 4.1). Those are measured on the skin: the widths between joint centres are
+smaller, by factors stated below. Statures are the means and standard deviations of the ANSUR II survey (2012);
+children's are the CDC growth charts' medians (2000).
 """
 
 import dataclasses
@@ -28,7 +28,6 @@ class Body:
   shoulder_drop: float  # of the shoulder centre under the base of the neck
   upper_arm: float
   forearm: float
-  hand: float  # wrist to grip
   neck: float  # base of the neck to nose, upwards
   nose: float  # base of the neck to nose, forwards
   head: float  # nose to crown, upwards
@@ -49,7 +48,7 @@ class Body:
 
 # Fractions of stature; heights first, since segments are their differences.
 _ANKLE, _KNEE, _HIP, _SHOULDER, _CHIN, _EYE = 0.039, 0.285, 0.530, 0.818, 0.870, 0.936
-_FOOT, _UPPER_ARM, _FOREARM, _HAND = 0.152, 0.186, 0.146, 0.108
+_FOOT, _UPPER_ARM, _FOREARM = 0.152, 0.186, 0.146
 _SHOULDER_WIDTH, _HIP_WIDTH = 0.259, 0.191
 _HIP_CENTRES = 0.6  # hip joint centres lie inside the hips' breadth by this factor (as Bell 1990's regression gives)
 _SHOULDER_CENTRES = 0.8  # and the shoulders' inside the breadth across the deltoids
@@ -67,8 +66,9 @@ def proportioned(
 ) -> Body:
   """The body of a stature in metres.
 
-  breadth scales the widths, limbs the arms and legs, child in [0, 1] goes from adult proportions to those of a five-year-old (longer
-  head, shorter legs), and segments [6] are factors of one thigh, shank, upper arm, forearm, spine and head.
+  breadth scales the widths, limbs the arms and legs, child in [0, 1] goes from adult proportions to those of a
+  five-year-old (longer head, shorter legs), and segments [6] are factors of one thigh, shank, upper arm, forearm, spine
+  and head.
   """
   if not 0.5 < stature < 2.5:
     raise ValueError(f"stature={stature}: a body is 0.5 to 2.5 metres tall")
@@ -94,7 +94,6 @@ def proportioned(
         shoulder_drop,
         _UPPER_ARM * upper_arm * limbs,
         _FOREARM * forearm * limbs,
-        0.6 * _HAND,
         (nose_height - _SHOULDER - shoulder_drop) * skull,
         0.045 * skull,
         (1 - nose_height) * skull,
@@ -111,7 +110,7 @@ def sample_adult(rng: np.random.Generator) -> Body:
     mean + deviation * _bounded(rng),
     breadth=1 + 0.05 * _bounded(rng),
     limbs=1 + 0.02 * _bounded(rng),
-    segments=1 + 0.03 * _bounded(rng, 6),
+    segments=_segments(rng, 0.03),
   )
 
 
@@ -122,11 +121,13 @@ def sample_other(rng: np.random.Generator, kind: str) -> Body:
   """A body unlike the adults of `sample_adult`: one of OTHER_BODIES; a ValueError lists them."""
   if kind not in OTHER_BODIES:
     raise ValueError(f"unknown kind of body {kind!r}; known are {', '.join(OTHER_BODIES)}")
-  segments = 1 + 0.04 * _bounded(rng, 6)
+  segments = _segments(rng, 0.04)
   breadth, limbs = 1 + 0.05 * _bounded(rng), 1 + 0.02 * _bounded(rng)
   if kind == "child":
     years = rng.uniform(5, 13)
-    stature = float(np.interp(years, *zip(*_CHILD_MEDIANS))) * (1 + 0.04 * _bounded(rng))
+    stature = float(np.interp(years, [y for y, _ in _CHILD_MEDIANS], [h for _, h in _CHILD_MEDIANS])) * (
+      1 + 0.04 * _bounded(rng)
+    )
     return proportioned(stature, breadth=breadth, limbs=limbs, child=(13 - years) / 8, segments=segments)
   male, female = _ANSUR["male"][0], _ANSUR["female"][0]
   if kind == "tall":
@@ -140,6 +141,11 @@ def sample_other(rng: np.random.Generator, kind: str) -> Body:
   )
 
 
-def _bounded(rng: np.random.Generator, size: int | None = None):
-  """Standard normal numbers, kept within two deviations: no monsters."""
-  return np.clip(rng.standard_normal(size), -2, 2)
+def _bounded(rng: np.random.Generator) -> float:
+  """A standard normal number, kept within two deviations: no monsters."""
+  return float(np.clip(rng.standard_normal(), -2, 2))
+
+
+def _segments(rng: np.random.Generator, deviation: float) -> np.ndarray:
+  """Factors [6] of the segments of `proportioned`."""
+  return 1 + deviation * np.clip(rng.standard_normal(6), -2, 2)

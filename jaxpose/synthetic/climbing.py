@@ -9,14 +9,14 @@ from jaxpose.synthetic.track import Track
 
 
 def climb(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng: np.random.Generator) -> Track:
-  """Climbs a wall (knees out, holds anywhere) or a ladder up and down from `start` seconds on, the wall before the person (+z)."""
+  """Climbs a wall (knees out, holds anywhere) or a ladder, up and down, from `start` seconds on; it stands at +z."""
   ladder = rng.uniform() < 0.4
   size = body.stature / 1.7
   speed = rng.uniform(0.22, 0.45) * size
   turning = start + rng.uniform(3.5, 6.5)  # then pauses and climbs down
   rate = speed * (signals.ramp(t, start, start + 1) - signals.ramp(t, turning, turning + 0.8))
   rate -= 0.8 * speed * signals.ramp(t, turning + 1, turning + 1.8)
-  rate = rate * (1 + 0.2 * signals.drift(rng, t, 1, low=0.2, high=1)[:, 0])
+  rate = rate * (1 + 0.2 * signals.drift(rng, t, 1, low=0.2, high=1.0)[:, 0])
   lowest = 0.62 * body.leg + rng.uniform(0.2, 0.3) * size
   height = np.cumsum(rate) / fps
   height = lowest + height - height[t >= start][0]
@@ -44,7 +44,7 @@ def climb(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
   }  # fmt: skip
   for name, value in values.items():
     angles[:, kinematics.channel(name)[0]] = value
-  for side, sign in kinematics.SIDES.items():
+  for side in kinematics.SIDES:
     angles[:, kinematics.channel(f"{side}_clavicle_elevation")[0]] = 0.25
   pose = kinematics.forward(body, root, root_angles, angles)
   for side, sign in kinematics.SIDES.items():
@@ -66,7 +66,7 @@ def climb(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
       target = falls.position - np.stack([zero, zero, off_wall], -1)
       if limb == "leg":
         target[:, 1] = np.maximum(target[:, 1], body.ankle)
-      pole = {"leg": (sign * spread * 0.6, 0.25, 0.8), "arm": (sign * 0.65, -0.9, -0.35)}[limb]
+      pole = {"leg": (sign * spread * 0.6, 0.25, 0.8), "arm": (sign * 0.8, -0.6, 0.15)}[limb]
       parent, joint = (pose.pelvis, "hip") if limb == "leg" else (pose.thorax, "shoulder")
       poles = np.broadcast_to(np.array(pole), root.shape)
       solved = kinematics.reach(body, side, limb, parent, pose[f"{side}_{joint}"], target, poles)
@@ -100,7 +100,7 @@ def hang(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng:
   root_angles = np.stack([zero, angle, 0.03 * noise[:, 1], 0.3 * turn], -1)
   angles = np.zeros((len(t), len(kinematics.CHANNELS)))
   whip = -1.4 * np.roll(angle, int(0.15 * fps))  # legs trail behind the trunk
-  for i, (side, sign) in enumerate(kinematics.SIDES.items()):
+  for i, side in enumerate(kinematics.SIDES):
     knee = 0.15 + 1.5 * tuck + 0.15 * noise[:, 3 + i] ** 2
     flexion = 0.1 + 1.1 * tuck + 0.4 * whip + 0.06 * noise[:, 5 + i]
     angles[:, kinematics.limb_channels(side, "leg")] = np.stack([flexion, zero + rng.uniform(0, 0.15), zero, knee], -1)

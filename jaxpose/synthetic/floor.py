@@ -10,10 +10,9 @@ import numpy as np
 from jaxpose.synthetic import actions, gestures, kinematics, signals, stepping, upright
 from jaxpose.synthetic.body import Body
 from jaxpose.synthetic.style import Style
-from jaxpose.synthetic.track import Track, cross_fade
+from jaxpose.synthetic.track import Track, clearance, cross_fade
 
-_KNEE_FLESH, _WRIST_HEIGHT, _ANKLE_FLESH = 0.03, 0.032, 0.024  # of stature: joints of limbs that lie on the ground
-_PALM = np.radians(75)  # of a wrist on the ground; forearms have no pronation here, so this is its extension too
+_KNEE_FLESH, _WRIST_HEIGHT, _ANKLE_FLESH = 0.03, 0.022, 0.024  # of stature: joints of limbs that lie on the ground
 
 
 def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng: np.random.Generator) -> Track:
@@ -24,7 +23,7 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
   heading = np.cumsum(script.turn) / fps
   ahead, left = kinematics.about_y(heading)[:, :, 2], kinematics.about_y(heading)[:, :, 0]
   position = np.cumsum(script.speed[:, None] * ahead, 0) / fps
-  cadence = (0.35 + 0.9 * (script.speed + 0.6 * np.abs(script.turn)) * 1.7 / body.stature) * style.cadence
+  cadence = (0.4 + 1.1 * (script.speed + 0.6 * np.abs(script.turn)) * 1.7 / body.stature) * style.cadence
   path = stepping.Path(position, heading, np.cumsum(cadence) / fps + rng.uniform())
   going = np.clip(script.speed / 0.3, 0, 1)
   duty = np.full(len(t), rng.uniform(0.58, 0.7))
@@ -40,27 +39,28 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
   lag = rng.uniform(-0.05, 0.1)
   height_of_shoulders = rng.uniform(0.82, 0.89) * body.arm + _WRIST_HEIGHT * body.stature
   hips, legs = {}, {}
-  if bear:
-    height = np.full(len(t), rng.uniform(0.76, 0.86) * body.leg)
+  height = np.full(len(t), rng.uniform(0.76, 0.86) * body.leg)  # a bear's; who is on the knees has their thighs' own
   for side, sign in kinematics.SIDES.items():
     offset = 0.0 if sign > 0 else 0.5
     hips[side] = root + (sign * body.hip) * left
     width = sign * (body.hip * rng.uniform(0.9, 1.2))
-    falls = fall(offset, (width, 0, -0.12 * body.leg if bear else 0.02), 0.008)
+    falls = fall(offset, (width, 0, -0.22 * body.leg if bear else 0.02), 0.008)
     legs[side] = falls
+  roll = (0.05 if bear else 0.12) * sway * going  # lifts the hip of the knee that swings
   if not bear:
     limits = []
-    for side in kinematics.SIDES:
+    for side, sign in kinematics.SIDES.items():
       flat = np.linalg.norm((legs[side].position - hips[side])[:, (0, 2)], axis=-1)
-      limits.append(np.sqrt(np.maximum(body.thigh**2 - flat**2, (0.7 * body.thigh) ** 2)))
+      drop = sign * body.hip * np.sin(roll)
+      limits.append(np.sqrt(np.maximum(body.thigh**2 - flat**2, (0.7 * body.thigh) ** 2)) + drop)
     height = signals.blur(signals.soft_min(*limits, softness=0.004), 0.06, fps) + _KNEE_FLESH * body.stature
   root[:, 1] = height + 0.004 * noise[:, 0]
   slope = np.arcsin(np.clip((height_of_shoulders - root[:, 1]) / body.torso, -0.8, 0.8))
   pitch = np.pi / 2 - slope
-  sag = rng.uniform(0.3, 0.55) if bear else rng.uniform(-0.1, 0.25)
-  root_angles = np.stack([heading, pitch - 0.5 * sag, 0.05 * sway * going, 0.08 * sway * going], -1)
+  sag = rng.uniform(0.45, 0.65) if bear else rng.uniform(-0.1, 0.25)
+  root_angles = np.stack([heading, pitch - (1.0 if bear else 0.5) * sag, roll, 0.08 * sway * going], -1)
   angles = np.zeros((len(t), len(kinematics.CHANNELS)))
-  _set(angles, "lumbar_flexion", 0.5 * sag + 0.02 * noise[:, 1])
+  _set(angles, "lumbar_flexion", (0.75 if bear else 0.5) * sag + 0.02 * noise[:, 1])
   _set(angles, "thoracic_flexion", 0.5 * sag + 0.03 * noise[:, 2])
   _set(angles, "thoracic_twist", -0.1 * sway * going + 0.03 * noise[:, 3])
   _set(angles, "neck_flexion", -np.radians(rng.uniform(15, 42)) + 0.08 * noise[:, 4])
@@ -76,6 +76,8 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
       angles[:, kinematics.limb_channels(side, "leg")] = kinematics.reach(
         body, side, "leg", pose.pelvis, pose[f"{side}_hip"], target, pole
       )
+      leg = angles[:, kinematics.limb_channels(side, "leg")]
+      _set(angles, f"{side}_ankle_dorsiflexion", kinematics.level(side, pose.pelvis, leg, lifted))
       continue
     # The thigh points at the knee's place; the shank lies on the ground behind it.
     knee = falls.position.copy()
@@ -86,8 +88,11 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
     _set(angles, f"{side}_hip_flexion", flexion)
     _set(angles, f"{side}_hip_abduction", sign * np.arcsin(local[:, 0]))
     raised = 0.12 * np.sin(np.pi * falls.swing) ** 2 * going
-    _set(angles, f"{side}_knee_flexion", np.radians(88) - root_angles[:, 1] + flexion + raised)
+    _set(angles, f"{side}_knee_flexion", np.radians(92.5) - root_angles[:, 1] + flexion + raised)
     _set(angles, f"{side}_ankle_dorsiflexion", np.full(len(t), -0.7))
+  # The legs settle first: hands reach for the ground from where the shoulders then are.
+  root[:, 1] -= clearance(body, kinematics.forward(body, root, root_angles, angles).points)
+  pose = kinematics.forward(body, root, root_angles, angles)
   for side, sign in kinematics.SIDES.items():
     offset = (0.5 if sign > 0 else 0.0) - lag
     reach = float(np.mean(np.linalg.norm((pose["thorax"] - root)[:, (0, 2)], axis=-1)))
@@ -98,7 +103,6 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
     pole = -ahead + (0.8 * sign) * left
     arm = kinematics.reach(body, side, "arm", pose.thorax, pose[f"{side}_shoulder"], target, pole)
     angles[:, kinematics.limb_channels(side, "arm")] = arm
-    _set(angles, f"{side}_wrist_flexion", np.full(len(t), _PALM))
   return Track(root, root_angles, kinematics.clamp(angles), np.ones(len(t)))
 
 
@@ -116,7 +120,7 @@ def push_ups(t: np.ndarray, fps: float, start: float, body: Body, style: Style, 
   zero = np.zeros_like(t)
   root_angles = np.stack([zero, np.pi / 2 - rise + pike * body.leg / body.torso, zero, zero], -1)
   angles = np.zeros((len(t), len(kinematics.CHANNELS)))
-  for side, sign in kinematics.SIDES.items():
+  for side in kinematics.SIDES:
     apart = rng.uniform(0.0, 0.12)
     hip = root_angles[:, 1] - (np.pi / 2 - rise - pike)
     angles[:, kinematics.limb_channels(side, "leg")] = np.stack([hip, zero + apart, zero, zero + 0.06], -1)
@@ -129,7 +133,6 @@ def push_ups(t: np.ndarray, fps: float, start: float, body: Body, style: Style, 
     target, pole = np.broadcast_to(hand, root.shape), np.broadcast_to(np.array((sign * 0.9, 0.3, -0.6)), root.shape)
     arm = kinematics.reach(body, side, "arm", pose.thorax, pose[f"{side}_shoulder"], target, pole)
     angles[:, kinematics.limb_channels(side, "arm")] = arm
-    _set(angles, f"{side}_wrist_flexion", zero + _PALM)
   return Track(root - (0, 0, float(root[0, 2])), root_angles, kinematics.clamp(angles), np.ones(len(t)))
 
 
@@ -140,7 +143,7 @@ LYING = ("back", "knees_bent", "side", "front", "legs_up", "sit_ups")
 def rest(
   kinds: Sequence[str], t: np.ndarray, start: float, end: float, body: Body, style: Style, rng: np.random.Generator
 ) -> Track:
-  """Goes through kinds of sitting and lying on the floor (of SITTING and LYING), for about equal times from `start` to `end`.
+  """Goes through kinds of sitting and lying on the floor (of SITTING and LYING), for about equal times.
 
   Raises ValueError for an unknown kind, listing those there are.
   """
@@ -273,14 +276,14 @@ def _lying(kind: str, t: np.ndarray, body: Body, style: Style, rng: np.random.Ge
     _set(angles, f"{side}_ankle_dorsiflexion", zero - (0.7 if kind in ("front", "back") else 0.3))
     if kind == "front":  # hands beside or under the head
       at = np.array((rng.uniform(0.3, 0.7), rng.uniform(0.0, 0.5), 0.1))
-      arm = gestures.hand_at(body, side, np.broadcast_to(at, (len(t), 3)), (1, -0.1, 0.0))
+      arm = gestures.hand_at(body, side, np.broadcast_to(at, (len(t), 3)), (1.0, -0.1, 0.0))
     elif kind == "side":
       arm = np.array((rng.uniform(0.6, 1.5), 0.05 if lower else -0.4, 0.1, rng.uniform(0.5, 1.7)))
     elif kind == "sit_ups" or behind_head:
-      arm = gestures.hand_at(body, side, np.broadcast_to(np.array((0.16, 0.28, 0.05)), (len(t), 3)), (1, 0.2, 0.3))
+      arm = gestures.hand_at(body, side, np.broadcast_to(np.array((0.16, 0.28, 0.05)), (len(t), 3)), (1.0, 0.2, 0.3))
     elif on_belly:
       at = np.array((0.02, -0.85 * body.torso / body.arm, 0.32)) + rng.normal(0, 0.03, 3)
-      arm = gestures.hand_at(body, side, np.broadcast_to(at, (len(t), 3)), (1, -0.3, -0.5))
+      arm = gestures.hand_at(body, side, np.broadcast_to(at, (len(t), 3)), (1.0, -0.3, -0.5))
     else:
       arm = np.array((rng.uniform(-0.1, 0.05), rng.uniform(0.2, 1.2), rng.uniform(-0.3, 0.6), rng.uniform(0.05, 0.4)))
     angles[:, kinematics.limb_channels(side, "arm")] = arm + wobble

@@ -1,6 +1,7 @@
 """What arms do: waving, talking, reaching, telephoning, clapping, punching ... laid over a script's own arm motion.
 
-Hands go to points in the frame of the thorax (left, up, forward from the base of the neck), in units of the arm's length.
+Hands go to points in the frame of the thorax (left, up, forward from the base of the neck), in units of the arm's
+length.
 """
 
 import numpy as np
@@ -11,29 +12,29 @@ from jaxpose.synthetic.upright import Script
 
 _ELBOW_DOWN = (0.45, -0.8, -0.45)  # where elbows point, left arm
 _ELBOW_OUT = (0.9, -0.25, -0.1)
+_ELBOW_RAISED = (0.8, -0.3, 0.35)
 
 
 def hand_at(body: Body, side: str, points: np.ndarray, elbow: tuple[float, float, float] = _ELBOW_DOWN) -> np.ndarray:
-  """Arm angles [T, 4] that hold the wrist at points [T, 3], in arm's lengths from the base of the neck; x is outwards."""
+  """Arm angles [T, 4] that hold the wrist at points [T, 3]: arm's lengths from the base of the neck, x outwards."""
   sign = kinematics.SIDES[side]
   frames = len(points)
   mirror = np.array((sign, 1, 1))
   shoulder = np.broadcast_to(np.array((sign * body.shoulder, -body.shoulder_drop, 0)), (frames, 3))
   upright = np.broadcast_to(np.eye(3), (frames, 3, 3))
-  pole = np.broadcast_to(np.array(elbow) * mirror, (frames, 3))
+  # A pole that points down says nothing to a raised hand: its elbow goes outwards and to the front.
+  raised = np.clip(points[:, 1:2] / 0.5, 0, 1)
+  pole = (np.array(elbow) + raised * (np.array(_ELBOW_RAISED) - elbow)) * mirror
   return kinematics.reach(body, side, "arm", upright, shoulder, points * mirror * body.arm, pole)
 
 
-def lay(
-  script: Script, body: Body, side: str, points, weight: np.ndarray, elbow=_ELBOW_DOWN, wrist: float = 0.1
-) -> None:
+def lay(script: Script, body: Body, side: str, points, weight: np.ndarray, elbow=_ELBOW_DOWN) -> None:
   """Holds a hand at points [T, 3] or [3] (see `hand_at`) by weight [T]; a raised arm lifts its shoulder."""
   points = np.broadcast_to(np.asarray(points, np.float64), (len(script.t), 3))
   arm = hand_at(body, side, points, elbow)
   script.overlay(kinematics.limb_channels(side, "arm"), arm, weight)
   raised = np.clip(np.hypot(arm[:, 0], arm[:, 1]) - np.radians(50), 0, None)
-  others = kinematics.channel(f"{side}_clavicle_elevation", f"{side}_wrist_flexion")
-  script.overlay(others, np.stack([0.16 * raised, np.full_like(raised, wrist)], -1), weight)
+  script.overlay(kinematics.channel(f"{side}_clavicle_elevation"), 0.16 * raised[:, None], weight)
 
 
 def wave(script: Script, body: Body, side: str, start: float, end: float, rng: np.random.Generator) -> None:
@@ -139,7 +140,7 @@ def clap(script: Script, body: Body, start: float, end: float, rng: np.random.Ge
 
 def stretch(script: Script, body: Body, start: float, end: float, rng: np.random.Generator) -> None:
   """Both arms up, trunk to one side and the other."""
-  both_hands(script, body, start, end, (rng.uniform(0.1, 0.35), 0.92, 0.05), rng, (0.9, -0.1, 0.3))
+  both_hands(script, body, start, end, (rng.uniform(0.32, 0.5), 0.9, 0.08), rng, (0.9, -0.1, 0.3))
   weight = signals.window(script.t, start, end, 0.8)
   script.tilt += weight * 0.4 * np.sin(2 * np.pi * rng.uniform(0.2, 0.35) * (script.t - start))
   script.bend -= weight * 0.12
@@ -163,6 +164,6 @@ def punch(script: Script, body: Body, start: float, end: float, rng: np.random.G
     at += 2.2 * out + (0.02 if rng.uniform() < 0.6 else rng.uniform(0.2, 0.7))
     side = ("right" if side == "left" else "left") if rng.uniform() < 0.8 else side
   for each, blow in blows.items():
-    lay(script, body, each, guard + blow + 0.02 * signals.drift(rng, t, 3), weight, (0.5, -0.85, 0.0), wrist=0.0)
+    lay(script, body, each, guard + blow + 0.02 * signals.drift(rng, t, 3), weight, (0.5, -0.85, 0.0))
   script.crouch += weight * 0.05 * body.stature
   script.bend += weight * 0.18

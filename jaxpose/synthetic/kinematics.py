@@ -3,14 +3,15 @@
 World: metres, y up. A person with all angles zero stands upright, faces +z and has the left side at +x. NumPy in
 float64: bones keep their length to rounding, and thousands of short motions cost no compilation.
 
-Hips have Cardan angles, flexion then abduction then rotation (Grood & Suntay 1983). Shoulders and the spine are parametrised
-by swing and twist, a rotation vector that carries the bone times a rotation about the bone: arms go everywhere, and it has
-no gimbal lock but straight overhead; flexion and abduction are the swing's two components.
+Hips have Cardan angles, flexion then abduction then rotation (Grood & Suntay 1983). Shoulders and the spine are
+parametrised by swing and twist, a rotation vector that carries the bone times a rotation about the bone: arms go
+everywhere, and it has no gimbal lock but straight overhead; flexion and abduction are the swing's two components.
 """
 
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxpose import skeleton as skeletons
 from jaxpose.synthetic.body import Body
@@ -25,12 +26,12 @@ _TRUNK_LIMITS = {
 _LIMB_LIMITS = {
   "clavicle_elevation": (-10, 30), "clavicle_protraction": (-15, 20),
   "shoulder_flexion": (-60, 180), "shoulder_abduction": (-45, 180), "shoulder_rotation": (-90, 90),
-  "elbow_flexion": (0, 150), "wrist_flexion": (-70, 80),
+  "elbow_flexion": (0, 150),
   "hip_flexion": (-30, 125), "hip_abduction": (-30, 45), "hip_rotation": (-50, 45), "knee_flexion": (0, 157),
   "ankle_dorsiflexion": (-50, 40),
 }  # fmt: skip
-# Degrees, from American Academy of Orthopaedic Surgeons 1965, Joint Motion; the trunk's range is split over its two joints.
-# Deep flexion is that of people who squat and kneel daily: knee 157 and loaded ankle from Hemmerich 2006.
+# Degrees, from American Academy of Orthopaedic Surgeons 1965, Joint Motion; the trunk's range is split over its two
+# joints. Deep flexion is that of people who squat and kneel daily: knee 157 and loaded ankle from Hemmerich 2006.
 LIMITS_DEG: dict[str, tuple[float, float]] = {
   **_TRUNK_LIMITS,
   **{f"{side}_{name}": limits for side in SIDES for name, limits in _LIMB_LIMITS.items()},
@@ -39,7 +40,7 @@ CHANNELS = tuple(LIMITS_DEG)
 _LOW, _HIGH = np.radians(np.array(list(LIMITS_DEG.values()))).T
 
 H36M = skeletons.get("h36m_17")
-EXTRA_POINTS = ("left_heel", "left_ball", "right_heel", "right_ball", "left_hand", "right_hand")
+EXTRA_POINTS = ("left_heel", "left_ball", "right_heel", "right_ball")
 POINTS = H36M.names + EXTRA_POINTS  # what forward gives: the joints, then the points that touch things
 
 
@@ -57,11 +58,11 @@ def limb_channels(side: str, limb: str) -> list[int]:
   return channel(*(f"{side}_{ball}_{part}" for part in ("flexion", "abduction", "rotation")), f"{side}_{hinge}_flexion")
 
 
-def limits(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def limits(angles: Float[np.ndarray, "T D"]) -> tuple[Float[np.ndarray, "T D"], Float[np.ndarray, "T D"]]:
   """Least and greatest angles [T, D] in radians of poses [T, D].
 
-  The table's, except that near straight overhead all directions of a shoulder's swing, and with them its rotation, become one
-  (Codman's paradox): from 120 to 180 degrees of elevation they widen to the full circle.
+  The table's, except that near straight overhead all directions of a shoulder's swing, and with them its rotation,
+  become one (Codman's paradox): from 120 to 180 degrees of elevation they widen to the full circle.
   """
   low, high = np.tile(_LOW, (len(angles), 1)), np.tile(_HIGH, (len(angles), 1))
   for side in SIDES:
@@ -73,22 +74,22 @@ def limits(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return low, high
 
 
-def clamp(angles: np.ndarray) -> np.ndarray:
+def clamp(angles: Float[np.ndarray, "T D"]) -> Float[np.ndarray, "T D"]:
   """Angles [T, D] within the limits of every joint."""
   return np.clip(angles, *limits(angles))
 
 
-def about_x(a: np.ndarray) -> np.ndarray:
+def about_x(a: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3 3"]:
   c, s, o, e = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
   return np.stack([e, o, o, o, c, -s, o, s, c], -1).reshape(*a.shape, 3, 3)
 
 
-def about_y(a: np.ndarray) -> np.ndarray:
+def about_y(a: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3 3"]:
   c, s, o, e = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
   return np.stack([c, o, s, o, e, o, -s, o, c], -1).reshape(*a.shape, 3, 3)
 
 
-def about_z(a: np.ndarray) -> np.ndarray:
+def about_z(a: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3 3"]:
   c, s, o, e = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
   return np.stack([c, -s, o, s, c, o, o, o, e], -1).reshape(*a.shape, 3, 3)
 
@@ -102,7 +103,7 @@ def _swing(x: np.ndarray, z: np.ndarray) -> np.ndarray:
   return np.stack(rows, -1).reshape(*angle.shape, 3, 3)
 
 
-def root_rotation(root_angles: np.ndarray) -> np.ndarray:
+def root_rotation(root_angles: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 3 3"]:
   """[T, 4] heading (left positive), pitch (forward), roll (to the left), twist about the own long axis -> [T, 3, 3]."""
   heading, pitch, roll, twist = np.moveaxis(root_angles, -1, 0)
   return about_y(heading) @ about_x(pitch) @ about_z(-roll) @ about_y(twist)
@@ -120,8 +121,10 @@ class Pose:
     return self.points[:, POINTS.index(name)]
 
 
-def forward(body: Body, root: np.ndarray, root_angles: np.ndarray, angles: np.ndarray) -> Pose:
-  """Forward kinematics of all frames: root [T, 3], root_angles [T, 4], angles [T, D] radians -> Pose. Nothing is clamped."""
+def forward(
+  body: Body, root: Float[np.ndarray, "T 3"], root_angles: Float[np.ndarray, "T 4"], angles: Float[np.ndarray, "T D"]
+) -> Pose:
+  """Forward kinematics: root [T, 3] metres, root_angles [T, 4], angles [T, D] radians -> Pose. Clamps nothing."""
   a = dict(zip(CHANNELS, angles.T))
   pelvis = root_rotation(root_angles)
   points = {"pelvis": root}
@@ -150,8 +153,6 @@ def forward(body: Body, root: np.ndarray, root_angles: np.ndarray, angles: np.nd
     hang(f"{side}_shoulder", upper, f"{side}_elbow", (0, -body.upper_arm, 0))
     lower_arm = upper @ about_x(-a[f"{side}_elbow_flexion"])
     hang(f"{side}_elbow", lower_arm, f"{side}_wrist", (0, -body.forearm, 0))
-    palm = lower_arm @ about_x(-a[f"{side}_wrist_flexion"])
-    hang(f"{side}_wrist", palm, f"{side}_hand", (0, -body.hand, 0))
     points[f"{side}_hip"] = root + pelvis @ np.array((sign * body.hip, 0, 0))
     thigh = pelvis @ _ball(a, side, "hip", sign)
     hang(f"{side}_hip", thigh, f"{side}_knee", (0, -body.thigh, 0))
@@ -174,13 +175,19 @@ def _carry(joint: str, x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def reach(
-  body: Body, side: str, limb: str, parent: np.ndarray, joint: np.ndarray, target: np.ndarray, pole: np.ndarray
-) -> np.ndarray:
+  body: Body,
+  side: str,
+  limb: str,
+  parent: Float[np.ndarray, "T 3 3"],
+  joint: Float[np.ndarray, "T 3"],
+  target: Float[np.ndarray, "T 3"],
+  pole: Float[np.ndarray, "T 3"],
+) -> Float[np.ndarray, "T 4"]:
   """Angles [T, 4] (see `limb_channels`) with which an arm's wrist or a leg's ankle is at `target`; closed form.
 
-  parent: [T, 3, 3] rotation of the thorax or the pelvis; joint, target: [T, 3] the shoulder or hip, and the point; pole: [T, 3] the
-  side to which the elbow or knee points. All in one frame. Near full stretch the limb falls softly short of the point
-  instead of snapping straight, by 2 mm at 98 % of its length.
+  parent: [T, 3, 3] rotation of the thorax or the pelvis; joint, target: [T, 3] the shoulder or hip, and the point;
+  pole: [T, 3] the side to which the elbow or knee points. All in one frame. Near full stretch the limb falls softly
+  short of the point instead of snapping straight, by 2 mm at 98 % of its length.
   """
   first, second = (body.upper_arm, body.forearm) if limb == "arm" else (body.thigh, body.shank)
   stretch = first + second
@@ -205,12 +212,43 @@ def reach(
   else:
     scale = np.arccos(np.clip(-down[:, 1], -1, 1)) / np.maximum(np.hypot(down[:, 0], down[:, 2]), 1e-9)
     x, z = -down[:, 2] * scale, down[:, 0] * scale
-    # A raised arm can come up in front or behind: say 190 degrees of flexion rather than 170 of extension.
-    turn = np.hypot(x, z)
-    behind = (turn > np.radians(150)) & (-1.2 * x + SIDES[side] * z < 0)
-    other = 1 - 2 * np.pi / np.maximum(turn, 1e-9) * behind
-    x, z = x * other, z * other
+    x, z = _over_the_top(x, z, SIDES[side])
   twist = _carry("hip" if limb == "leg" else "shoulder", x, z).transpose(0, 2, 1) @ local
   sign = SIDES[side]
   rotation = -sign * np.arctan2(twist[:, 0, 2], twist[:, 0, 0])
   return np.stack([-x, sign * z, rotation, hinge], -1)
+
+
+def level(
+  side: str, pelvis: Float[np.ndarray, "T 3 3"], leg: Float[np.ndarray, "T 4"], pitch: Float[np.ndarray, " T"]
+) -> Float[np.ndarray, " T"]:
+  """Ankle dorsiflexion [T] with which the sole has a pitch [T] over the ground (heel up) under leg angles [T, 4]."""
+  flexion, abduction, rotation, knee = leg.T
+  sign = SIDES[side]
+  shank = pelvis @ _carry("hip", -flexion, sign * abduction) @ about_y(-sign * rotation) @ about_x(knee)
+  # The foot's direction is shank (0, sin d, cos d), and its height has to be -sin(pitch).
+  up, ahead = shank[:, 1, 1], shank[:, 1, 2]
+  size = np.maximum(np.hypot(up, ahead), 1e-9)
+  return np.arcsin(np.clip(-np.sin(pitch) / size, -1, 1)) - np.arctan2(ahead, up)
+
+
+def _over_the_top(x: np.ndarray, z: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
+  """The swing vectors of an arm over time, without jumps overhead.
+
+  Turning by an angle one way is turning by the rest of the circle the other way: a hand that goes over the top is at
+  190 degrees of flexion, not at 170 of extension, or cross-fading from a hanging arm would flip it. From 150 degrees on
+  the vector nearer to the frame before is taken; the first frame prefers what is in front and outside.
+  """
+  turn = np.hypot(x, z)
+  other = 1 - 2 * np.pi / np.maximum(turn, 1e-9)
+  high = turn > np.radians(150)
+  far = np.zeros(len(x), bool)
+  last_x, last_z = -12.0, 10 * sign  # far off: only the direction counts
+  for i in np.flatnonzero(high):
+    if i > 0 and not high[i - 1]:
+      last_x, last_z = x[i - 1], z[i - 1]
+    same = (x[i] - last_x) ** 2 + (z[i] - last_z) ** 2
+    far[i] = (x[i] * other[i] - last_x) ** 2 + (z[i] * other[i] - last_z) ** 2 < same
+    last_x, last_z = (x[i] * other[i], z[i] * other[i]) if far[i] else (x[i], z[i])
+  scale = np.where(far, other, 1.0)
+  return x * scale, z * scale

@@ -15,7 +15,7 @@ FPS = 30.0
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """A share of the data: its scenario (of scenes.SCENARIOS), and how many people there are. `key` makes its own randomness."""
+  """A share of the data: its scenario (of scenes.SCENARIOS), its number of people, and the key of its randomness."""
 
   name: str
   scenario: str
@@ -35,7 +35,7 @@ SPLITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Simulation:
-  """A sequence with what made it: joint angles [T, D] (kinematics.CHANNELS), root_angles [T, 4], points [T, P, 3] (kinematics.POINTS)."""
+  """A sequence and what made it: angles [T, D] (kinematics.CHANNELS), root_angles [T, 4], points [T, P, 3] (POINTS)."""
 
   motion: Motion
   body: bodies.Body
@@ -47,7 +47,8 @@ class Simulation:
 def simulate(split: str, index: int, *, seed: int = 0, frames: int = 300) -> Simulation:
   """Sequence `index` of a split: `frames` at 30 a second, metres, y up, the floor at y = 0, around the origin.
 
-  The random key is (seed, split, index) alone. Actions take turns, people do too. Raises ValueError for an unknown split.
+  The random key is (seed, split, index) alone. Actions take turns, people do too. Raises ValueError for an unknown
+  split.
   """
   if split not in SPLITS:
     raise ValueError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")

@@ -1,7 +1,8 @@
 """What happens in a sequence: actions put together in time, and the two scenarios made of them.
 
-`SOURCE` is everyday life: walking, standing and talking, reaching, waving, turning, squatting, sitting. `TARGET` is what such data
-lack: running, jumping, kicking, boxing, crawling, climbing, hanging, push-ups, and sitting and lying on the floor.
+`SOURCE` is everyday life: walking, standing and talking, reaching, waving, turning, squatting, sitting. `TARGET` is
+what such data lack: running, jumping, kicking, boxing, crawling, climbing, hanging, push-ups, and sitting and lying on
+the floor.
 """
 
 from collections.abc import Callable
@@ -56,9 +57,9 @@ def _walking(script, end, body, rng):
   pause = rng.uniform(0.35, 0.65) * end if rng.uniform() < 0.4 else None
   speed = rng.uniform(0.7, 1.7)
   if pause is None:
-    actions.travel(script, -3, end + 3, rng, speed=speed)
+    actions.travel(script, -3.0, end + 3, rng, speed=speed)
   else:
-    actions.travel(script, -3, pause, rng, speed=speed)
+    actions.travel(script, -3.0, pause, rng, speed=speed)
     actions.turn_about(script, pause, pause + 1.2, rng)
     actions.travel(script, pause + 1.0, end + 3, rng, speed=rng.uniform(0.7, 1.7))
   extra = rng.choice(("none", "none", "carry", "face", "wave", "talk"))
@@ -191,17 +192,18 @@ def _kicking(script, end, body, rng):
 
 def _boxing(script, end, body, rng):
   script.turn += 0.12 * signals.drift(rng, script.t, 1, high=0.4)[:, 0]
-  actions.shift_weight(script, body, 0, end + 1, rng)
+  actions.shift_weight(script, body, 0.0, end + 1, rng)
   gestures.punch(script, body, -1.5, end + 1.5, rng)
 
 
 def _from_standing(t, fps, body, style, rng, at: float, track: Track) -> Track:
   """Stands first, and goes over into the track from `at` seconds on: down to the floor, or up the wall."""
   script = upright.stand(t, fps)
-  gestures.talk(script, body, -2, at, rng)
+  gestures.talk(script, body, -2.0, at, rng)
   first = upright.perform(script, body, style, rng)
   weight = signals.ramp(t, at, at + rng.uniform(1.3, 1.8))
-  return anchor(body, cross_fade(first, track, weight), (weight > 0) & (weight < 1) & (track.settled > 0))
+  changing = (weight > 0) & (weight < 1) & (track.settled > 0)
+  return anchor(body, cross_fade(first, track, weight), changing.astype(np.float64))
 
 
 def _crawling(t, fps, end, body, style, rng):
@@ -226,8 +228,9 @@ def _floor_sitting(t, fps, end, body, style, rng):
 def _lying(t, fps, end, body, style, rng):
   # Neighbours only: nobody rolls from the back to the front without the side between.
   chains = (
-    ("back", "side", "front"), ("front", "side", "knees_bent"), ("sit_ups",), ("legs_up", "back"), ("knees_bent", "legs_up"),
-    ("long", "back", "side"), ("side", "knees_bent", "sit_ups"), ("front", "side"), ("back", "knees_bent", "knees_up"),
+    ("back", "side", "front"), ("front", "side", "knees_bent"), ("sit_ups",), ("legs_up", "back"),
+    ("knees_bent", "legs_up"), ("long", "back", "side"), ("side", "knees_bent", "sit_ups"), ("front", "side"),
+    ("back", "knees_bent", "knees_up"),
   )  # fmt: skip
   return floor.rest(chains[rng.integers(len(chains))], t, 0.0, end, body, style, rng)
 

@@ -1,7 +1,8 @@
-"""Footfalls: where and when feet (and a crawler's hands and knees) are put down along a path, so that none of them skates.
+"""Footfalls: where and when feet (and a crawler's hands and knees) are put down along a path, so that none skates.
 
-A limb stands while its own phase is in [0, duty) of a cycle, at the place that it would have in the body's frame in the middle of
-that stance, and then swings to the next such place. Walking, turning on the spot, side steps and standing still are one case.
+A limb stands while its own phase is in [0, duty) of a cycle, at the place that it would have in the body's frame in the
+middle of that stance, and then swings to the next such place. Walking, turning on the spot, side steps and standing
+still are one case.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from jaxpose.synthetic.body import Body
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-  """What a body travels along: position [T, 3] and heading [T] of its middle, and the unwrapped phase [T] of its cycle."""
+  """What a body travels along: position [T, 3] and heading [T] of its middle, and its cycle's unwrapped phase [T]."""
 
   position: np.ndarray
   heading: np.ndarray
@@ -43,8 +44,11 @@ def footfalls(
   toe_out: float = 0.0,
   jitter: np.ndarray | None = None,
 ) -> Falls:
-  """Footfalls of one limb. offset: its phase against the path's; duty [T]: the share of the cycle that it stands; place [T, 3]: where
-  it stands in the body's frame (left, up, forward); jitter [K, 3]: what is added to one placement after the other."""
+  """Footfalls of one limb.
+
+  offset: its phase against the path's; duty [T]: the share of the cycle that it stands; place [T, 3]: where it stands
+  in the body's frame (left, up, forward); jitter [K, 3]: what is added to one placement after the other.
+  """
   own = path.phase + offset
   frames = np.arange(len(own), dtype=np.float64)
   cycles = np.arange(np.floor(own[0]), np.ceil(own[-1]) + 2)
@@ -85,7 +89,7 @@ def roll_over(falls: Falls, running: np.ndarray) -> np.ndarray:
   strike = -np.radians(20 - 14 * running) * before
   push = np.radians(56 + 4 * running) * np.sqrt(after)
   landing = strike * (1 - signals.ease(falls.stance / 0.18))
-  rising = push * signals.ease((falls.stance - 0.5) / 0.62) / signals.ease(np.array(0.5 / 0.62))
+  rising = push * signals.ease((falls.stance - 0.5) / 0.62) / signals.ease(np.full(1, 0.5 / 0.62))
   next_strike = -np.radians(20 - 14 * running) * after
   swinging = push + (next_strike - push) * signals.ease(falls.swing / 0.9)
   return np.where(falls.swing > 0, swinging, landing + rising)

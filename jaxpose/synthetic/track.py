@@ -1,8 +1,9 @@
-"""A track: a whole body's angles and place over time; cross-fading of tracks, and the settling of bodies on the ground."""
+"""A track: a whole body's angles and place over time. Tracks cross-fade, and bodies settle on the ground."""
 
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxpose.synthetic import kinematics
 from jaxpose.synthetic.body import Body
@@ -12,8 +13,8 @@ from jaxpose.synthetic.body import Body
 class Track:
   """root [T, 3] metres; root_angles [T, 4] and angles [T, D] radians (kinematics.forward); settled [T] in [0, 1].
 
-  `settled` says how far the root's height is that at which the body's lowest point touches the ground, instead of `root`'s own:
-  1 for who lies or crawls, 0 for who walks on planted feet, jumps or climbs.
+  `settled` says how far the root's height is that at which the body's lowest point touches the ground, instead of
+  `root`'s own: 1 for who lies or crawls, 0 for who walks on planted feet, jumps or climbs.
   """
 
   root: np.ndarray
@@ -25,7 +26,7 @@ class Track:
     return len(self.root)
 
 
-def cross_fade(first: Track, second: Track, weight: np.ndarray) -> Track:
+def cross_fade(first: Track, second: Track, weight: Float[np.ndarray, " T"]) -> Track:
   """(1 - weight) first + weight second in joint-angle space, the short way round for headings; weight [T] in [0, 1]."""
   w = weight[:, None]
   turns = np.round((second.root_angles - first.root_angles) / (2 * np.pi)) * 2 * np.pi
@@ -39,19 +40,19 @@ def cross_fade(first: Track, second: Track, weight: np.ndarray) -> Track:
 
 
 def support_points(body: Body) -> tuple[list[int], np.ndarray]:
-  """Indices into kinematics.POINTS of what can touch the ground, and the flesh [P] in metres between joint and ground."""
+  """Indices into kinematics.POINTS of what can touch the ground, and the flesh [P] in metres below each."""
   flesh = {
     "pelvis": body.depth, "left_hip": 0.85 * body.depth, "right_hip": 0.85 * body.depth, "spine": body.depth,
     "thorax": 0.85 * body.depth, "nose": 0.03, "head_top": 0.055 * body.stature,
     "left_shoulder": 0.45 * body.depth, "right_shoulder": 0.45 * body.depth,
   }  # fmt: skip
   for side in kinematics.SIDES:
-    thin = {"knee": 0.03, "ankle": 0.022, "elbow": 0.024, "wrist": 0.018, "hand": 0.008, "heel": 0.0, "ball": 0.0}
+    thin = {"knee": 0.03, "ankle": 0.022, "elbow": 0.024, "wrist": 0.022, "heel": 0.0, "ball": 0.0}
     flesh |= {f"{side}_{name}": thickness * body.stature for name, thickness in thin.items()}
   return [kinematics.POINTS.index(n) for n in flesh], np.array(list(flesh.values()))
 
 
-def clearance(body: Body, points: np.ndarray) -> np.ndarray:
+def clearance(body: Body, points: Float[np.ndarray, "T P 3"]) -> Float[np.ndarray, " T"]:
   """Height [T] of a body's lowest surface over the ground; points [T, P, 3] as of kinematics.forward."""
   index, flesh = support_points(body)
   return (points[:, index, 1] - flesh[None]).min(-1)
@@ -67,7 +68,7 @@ def settle(body: Body, track: Track) -> Track:
   return dataclasses.replace(track, root=root, angles=angles)
 
 
-def anchor(body: Body, track: Track, weight: np.ndarray) -> Track:
+def anchor(body: Body, track: Track, weight: Float[np.ndarray, " T"]) -> Track:
   """Moves the root so that what touches the ground stays put, where weight [T] is 1; the rest of the path shifts along.
 
   For cross-fades: interpolated angles alone would let the hands and feet skate.

@@ -1,11 +1,12 @@
 """People on their feet. A `Script` says over time what the body does; `perform` turns it into a track.
 
-Feet are put down by `stepping` and legs reach them by inverse kinematics, so planted feet stay planted whatever the pelvis does:
-walking, squatting, sitting on a chair, bending and jumping are one computation. The trunk and the arms follow the gait, and
-gestures are laid over them with smooth weights.
+Feet are put down by `stepping` and legs reach them by inverse kinematics, so planted feet stay planted whatever the
+pelvis does: walking, squatting, sitting on a chair, bending and jumping are one computation. The trunk and the arms
+follow the gait, and gestures are laid over them with smooth weights.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +30,14 @@ class Overlay:
 
 @dataclasses.dataclass
 class Script:
-  """What a body does: curves [T], which actions add to, over the times `t` in seconds (which start before 0, for run-in).
+  """What a body does: curves [T], which actions add to, over the times `t` in seconds (which start before 0).
 
   speed, sidestep: m/s; turn: rad/s, left positive; running: 0 walks, 1 runs; crouch: metres the pelvis is lowered;
-  back, aside: metres the pelvis is behind and left of the feet's middle; bend, tilt, twist: of the trunk, radians, forwards, to the
-  left, to the left; look, nod: of the head; hop, foot_hop: metres pelvis and feet are off the ground; drive, foot_drive: metres they
-  have jumped forwards; heels: pitch of both heels off the ground; spread: metres each foot is set further out;
-  knees_apart: how far knees point sideways; swing: share of the gait's arm swing that is left.
+  back, aside: metres the pelvis is behind and left of the feet's middle; bend, tilt, twist: of the trunk, radians,
+  forwards, to the left, to the left; look, nod: of the head; hop, foot_hop: metres pelvis and feet are off the ground;
+  drive, foot_drive: metres they have jumped forwards; heels: pitch of both heels off the ground; wider: metres each
+  foot is set further out at its next step; spread: the same in the air, in jumps; knees_apart: how far knees point
+  sideways; swing: share of the gait's arm swing that is left.
   """
 
   t: np.ndarray
@@ -57,6 +59,7 @@ class Script:
   drive: np.ndarray
   foot_drive: np.ndarray
   heels: np.ndarray
+  wider: np.ndarray
   spread: np.ndarray
   knees_apart: np.ndarray
   swing: np.ndarray
@@ -70,7 +73,8 @@ class Script:
 def stand(t: np.ndarray, fps: float) -> Script:
   """A script of someone who just stands."""
   curves = [f.name for f in dataclasses.fields(Script) if f.name not in ("t", "fps", "overlays", "swing")]
-  return Script(t, fps, **{name: np.zeros(len(t)) for name in curves}, swing=np.ones(len(t)))
+  zeros: dict[str, Any] = {name: np.zeros(len(t)) for name in curves}
+  return Script(t, fps, **zeros, swing=np.ones(len(t)))
 
 
 def standing_height(body: Body) -> float:
@@ -108,7 +112,7 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   feet, lifts, moved = {}, {}, {}
   limits = []  # how high each leg allows the pelvis to be
   for side, sign in kinematics.SIDES.items():
-    place = np.stack([sign * width * body.stature, np.zeros_like(width), np.zeros_like(width)], -1)
+    place = np.stack([sign * (width * body.stature + script.wider), np.zeros_like(width), np.zeros_like(width)], -1)
     falls = stepping.footfalls(
       path,
       offset=0.0 if sign > 0 else 0.5,
@@ -137,14 +141,14 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   for side, sign in kinematics.SIDES.items():
     falls, foot_pitch = feet[side]
     knees = sign * np.minimum(0.6 * style.knees_out * np.clip(script.crouch / 0.4, 0, 1) + script.knees_apart, 0.6)
-    facing = 0.5 * (falls.heading + heading) + knees
+    facing = 0.85 * falls.heading + 0.15 * heading + knees
     pole = np.stack([np.sin(facing), np.full_like(facing, 0.3), np.cos(facing)], -1)
     hip = root + pelvis @ np.array((sign * body.hip, 0, 0))
     for _ in range(3):
       ankle = stepping.ankle_over(body, falls, foot_pitch, lifts[side]) + moved[side]
       leg = kinematics.reach(body, side, "leg", pelvis, hip, ankle, pole)
-      # The sole's pitch is the sum of the sagittal angles above it. What the ankle cannot do lifts the heel.
-      dorsiflexion = pitch - leg[:, 0] + leg[:, 3] - foot_pitch
+      dorsiflexion = kinematics.level(side, pelvis, leg, foot_pitch)
+      # What the ankle cannot do lifts the heel.
       foot_pitch = foot_pitch + signals.blur(np.maximum(dorsiflexion - np.radians(36), 0), 0.05, script.fps)
     angles[:, kinematics.limb_channels(side, "leg")] = leg
     angles[:, kinematics.channel(f"{side}_ankle_dorsiflexion")] = dorsiflexion[:, None]
@@ -157,9 +161,9 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
 
 
 def _travel(script: Script, body: Body, style: Style, rng: np.random.Generator) -> tuple[stepping.Path, np.ndarray]:
-  """The path, whose phase advances with a cadence that suits the speed, and how much of a gait there is, [T] in [0, 1]."""
+  """The path, with a cadence that suits the speed, and how much of a gait there is, [T] in [0, 1]."""
   pace = np.hypot(script.speed, script.sidestep) + 0.35 * np.abs(script.turn)
-  # Walking: step length over cadence is the same at all speeds, 0.0065 m per step/min (Sekiya 1996), at an adult's stature.
+  # Walking: step length over cadence is the same at all speeds, 0.0065 m per step/min (Sekiya 1996), for an adult.
   walking = np.sqrt(np.maximum(pace, 0.25) / (0.0065 * 60)) / np.sqrt(body.stature / 1.7)
   running = (2.45 + 0.12 * pace) / np.sqrt(body.stature / 1.7)
   steps = (walking + script.running * (running - walking)) * style.cadence
@@ -206,7 +210,6 @@ def _arms(angles, script, style, stride, going, noise, rng):
     set_(f"{side}_shoulder_rotation", np.radians(18) + np.radians(22) * run + 2 * restless[:, 4 + i])
     bent = style.elbow_rest + 0.35 * np.maximum(swing, -0.5 * style.elbow_rest)
     set_(f"{side}_elbow_flexion", bent + run * (np.radians(88) - bent + 0.3 * swing) + restless[:, 6 + i])
-    set_(f"{side}_wrist_flexion", np.radians(8) + restless[:, 6 + i])
     set_(f"{side}_clavicle_protraction", 0.12 * swing)
 
 

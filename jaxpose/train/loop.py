@@ -37,9 +37,9 @@ def train(
 
   Resumes when `workdir` holds a checkpoint.
 
-  Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are functions
-  of the step. Raises ValueError if the workdir's checkpoint is of another model, FloatingPointError when the loss or a
-  gradient stops being finite, OSError when a checkpoint cannot be written.
+  Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are
+  functions of the step. Raises ValueError if the workdir's checkpoint is of another model, FloatingPointError when the
+  loss or a gradient stops being finite, OSError when a checkpoint cannot be written.
   """
   data = pipeline.windows(train_clips, config.window, config.stride)
   codec = experiment.build_codec(config, train_clips[0].skeleton, list(train_clips))
@@ -107,7 +107,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
 
 
 def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -> Callable[..., Any]:
-  """advance(state, start, stop) -> (state, scalars): steps start to stop, resident on the device or streamed by Grain."""
+  """advance(state, start, stop) -> (state, scalars): steps start to stop, on resident data or streamed by Grain."""
   static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
   one = distributed.replicated(mesh)
   if config.resident:
@@ -168,7 +168,8 @@ def _report(start: int, stop: int, scalars, state: TrainState, config: Config, l
     )
   rate = (stop - bar.initial) / (time.perf_counter() - began)
   updates = stop // config.optim.accumulate_steps
-  learning_rate = float(optim.schedule(config.optim, config.num_steps // config.optim.accumulate_steps)(updates))
+  schedule = optim.schedule(config.optim, config.num_steps // config.optim.accumulate_steps)
+  learning_rate = float(np.asarray(schedule(updates)))
   log.write(
     stop, {**{f"train/{k}": v for k, v in values.items()}, "learning_rate": learning_rate, "steps_per_second": rate}
   )

@@ -1,6 +1,6 @@
 """Optimizers and schedules, from a small config: optax parts put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxpose.config import OptimConfig
 
 
 def schedule(config: OptimConfig, num_updates: int) -> optax.Schedule:
-  """Learning rate by update. Exponential and cosine end at final_fraction of the peak; plateau is scaled by `plateau`."""
+  """Learning rate by update. Exponential and cosine end at final_fraction of the peak; plateau scales it later."""
   peak, end = config.learning_rate, config.learning_rate * config.final_fraction
   if config.schedule == "exponential":
     decay = optax.exponential_decay(peak, max(num_updates, 1), config.final_fraction, end_value=end)
@@ -24,9 +24,9 @@ def schedule(config: OptimConfig, num_updates: int) -> optax.Schedule:
 
 
 def max_norm(limit: float) -> optax.GradientTransformation:
-  """Keeps every unit's incoming weight vector within `limit` (columns of each kernel): w <- w min(1, limit / |w|_2).
+  """Keeps every unit's incoming weights (a kernel's column) within `limit`: w <- w min(1, limit / |w|_2).
 
-  Goes last in a chain: it turns the update into the one that ends on the projected weights (Srivastava 2014, Martinez 2017).
+  Goes last in a chain: it makes the update end on the projected weights (Srivastava 2014, Martinez 2017).
   """
 
   def project(path, param, update):
@@ -73,7 +73,10 @@ def build(
   the schedule counts updates.
   """
   rate = schedule(config, num_steps // config.accumulate_steps)
-  groups = {"lifter": _one(config, rate), "discriminator": optax.adam(config.discriminator_learning_rate, b1=config.b1)}
+  groups: dict[Hashable, optax.GradientTransformation] = {
+    "lifter": _one(config, rate),
+    "discriminator": optax.adam(config.discriminator_learning_rate, b1=config.b1),
+  }
   tx = optax.with_extra_args_support(optax.multi_transform(groups, labels))
   if config.accumulate_steps > 1:
     tx = optax.MultiSteps(tx, config.accumulate_steps).gradient_transformation()

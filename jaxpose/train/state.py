@@ -1,5 +1,7 @@
 """What training carries from step to step, and what a checkpoint holds: nothing else."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,10 +14,10 @@ from jaxpose.methods.method import Method
 class TrainState:
   """step: int32 scalar; params; model_state: the other variable collections (batch_stats); opt_state."""
 
-  step: jax.Array
-  params: optax.Params
-  model_state: dict
-  opt_state: optax.OptState
+  step: Any
+  params: Any
+  model_state: Any
+  opt_state: Any
 
   @property
   def variables(self) -> dict:

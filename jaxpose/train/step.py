@@ -1,4 +1,4 @@
-"""One training step, for every method, on one device or a mesh of many: pure, at module level, static parts bound by partial."""
+"""One training step, for every method, on one device or a mesh: pure, at module level, static parts bound."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def resident_steps(
 ) -> tuple[TrainState, Metrics]:
   """As many steps as `index` [K, B] has rows, in one scan over a data set that lives on the device.
 
-  Returns the state and, a metric, its mean over the K steps; `first_bad` is the first step (counted from 0 in this stretch)
+  Returns the state and, a metric, its mean over the K steps; `first_bad` is the first step (from 0 in this stretch)
   whose loss or gradient was not finite, or K.
   """
 

@@ -20,7 +20,8 @@ CODEC = codecs.build("root_rms", SKELETON)
 BASE = jax.random.key(5)
 COUNT = 12
 IDS = np.arange(100, 100 + COUNT)
-METHOD = iso.create(mlp.create(width=16, trunk_blocks=1), CODEC, discriminator.create(width=16, blocks=1))
+LIFTER = mlp.create(width=16, trunk_blocks=0, head_blocks=0, stem_norm=True)
+METHOD = iso.create(LIFTER, CODEC, discriminator.create(width=16, blocks=0))
 TX = optax.adam(1e-2)
 close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
 INFER = jax.jit(METHOD.infer)
@@ -45,21 +46,23 @@ def take(stream, rows):
 
 
 def plain_loop(split, stream, every=1, memory=1, carry_optimizer=False, copies=4):
-  adapted, opt_state, outputs = split.adapted, TX.init(split.adapted), []
-  step = jax.jit(
-    jax.value_and_grad(lambda a, x, k: METHOD.objectives["cycle"](adapt.merge(adapt.Split(a, split.frozen)), x, k)[0])
-  )
+  cycle = METHOD.objectives["cycle"]
+
+  @jax.jit
+  def step(adapted, opt_state, rows, key):
+    grads = jax.grad(lambda a: cycle(adapt.merge(adapt.Split(a, split.frozen)), rows, key)[0])(adapted)
+    updates, opt_state = TX.update(grads, opt_state, adapted)
+    return optax.apply_updates(adapted, updates), opt_state
+
+  adapted, fresh, outputs = split.adapted, TX.init(split.adapted), []
+  opt_state = fresh
   for t in range(COUNT):
     if t % every == 0:
       key, _ = jax.random.split(jax.random.fold_in(BASE, IDS[t]))
       latest = [max(i, 0) for i in range(t - memory + 1, t + 1)]
       rows = stream["inputs"][[latest[i % memory] for i in range(copies)]]
-      grads = gradient(adapted, jnp.asarray(rows), jax.random.split(key, 1)[0])
-      updates, opt_state = TX.update(grads, opt_state if carry_optimizer else TX.init(adapted), adapted)
-      adapted = optax.apply_updates(adapted, updates)
-    outputs.append(
-      METHOD.infer(adapt.merge(adapt.Split(adapted, split.frozen)), jnp.asarray(stream["inputs"][t])[None], BASE)[0]
-    )
+      adapted, opt_state = step(adapted, opt_state if carry_optimizer else fresh, rows, jax.random.split(key, 1)[0])
+    outputs.append(INFER(adapt.merge(adapt.Split(adapted, split.frozen)), stream["inputs"][t][None], BASE)[0])
   return np.stack(outputs), adapted
 
 

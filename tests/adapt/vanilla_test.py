@@ -19,7 +19,8 @@ SKELETON = skeleton.get("h36m_17")
 CODEC = codecs.build("root_rms", SKELETON)
 BASE = jax.random.key(11)
 IDS = np.array([40, 7, 23, 11, 5, 99, 3])
-METHOD = iso.create(mlp.create(width=16, trunk_blocks=1), CODEC, discriminator.create(width=16, blocks=1), weight=0.1)
+LIFTER = mlp.create(width=16, trunk_blocks=0, head_blocks=0, stem_norm=True)
+METHOD = iso.create(LIFTER, CODEC, discriminator.create(width=16, blocks=0))
 INFER = jax.jit(METHOD.infer)
 TX = optax.adam(1e-2)
 close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
@@ -45,30 +46,25 @@ def run(split, instances, ids=IDS, **changes):
 
 
 def algorithm_1(variables, instances, ids, groups, num_steps=3, copies=4):
-  """Instance by instance, without vmap, scan or splitting: plain Adam on the chosen parts."""
-  predictions = []
-  objective = jax.jit(
-    jax.value_and_grad(lambda p, x, k: METHOD.objectives["cycle"]({**variables, "params": p}, x, k)[0])
-  )
+  """Instance by instance, without vmap, scan or splitting: Adam, in NumPy, on the chosen parts."""
+  cycle, predictions = METHOD.objectives["cycle"], []
+  gradient = jax.jit(jax.grad(lambda p, x, k: cycle({**variables, "params": p}, x, k)[0]))
+
+  def adam(t, weight, grad, moments):
+    moments[0], moments[1] = 0.9 * moments[0] + 0.1 * grad, 0.999 * moments[1] + 0.001 * grad**2
+    return weight - np.float32(1e-2) * (moments[0] / (1 - 0.9**t)) / (np.sqrt(moments[1] / (1 - 0.999**t)) + 1e-8)
+
   for i, id in enumerate(ids):
-    params = variables["params"]
+    params = jax.tree.map(np.asarray, variables["params"])
     key, _ = jax.random.split(jax.random.fold_in(BASE, id))
-    rows = jnp.asarray(np.stack([instances["inputs"][i]] * copies))
-    first, second = ({g: jax.tree.map(jnp.zeros_like, params[g]) for g in groups} for _ in range(2))
+    rows = np.stack([instances["inputs"][i]] * copies)
+    moments = jax.tree.map(lambda x: [np.zeros_like(x), np.zeros_like(x)], params)
     for t, step_key in enumerate(jax.random.split(key, num_steps), start=1):
-      grads = gradient(params, rows, step_key)
+      grads = jax.tree.map(np.asarray, gradient(params, rows, step_key))
       for g in groups:
-        first[g] = jax.tree.map(lambda m, d: 0.9 * m + 0.1 * d, first[g], grads[g])
-        second[g] = jax.tree.map(lambda v, d: 0.999 * v + 0.001 * d * d, second[g], grads[g])
-        params = {
-          **params,
-          g: jax.tree.map(
-            lambda w, m, v, t=t: w - 1e-2 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8),
-            params[g], first[g], second[g],
-          ),
-        }  # fmt: skip
+        params[g] = jax.tree.map(functools.partial(adam, t), params[g], grads[g], moments[g])
     adapted = {**variables, "params": params}
-    predictions.append({k: INFER(adapted, jnp.asarray(v[i])[None], key)[0] for k, v in instances.items()})
+    predictions.append({k: INFER(adapted, v[i][None], key)[0] for k, v in instances.items()})
   return {k: np.stack([p[k] for p in predictions]) for k in instances}
 
 
@@ -121,13 +117,11 @@ def test_only_the_selected_parts_move():
   assert set(split.adapted) == {"trunk"}
   jax.tree.map(np.testing.assert_array_equal, adapt.merge(split), variables)
   one = {k: v[0] for k, v in instances.items()}
-  adapted, losses = adapt.adapt_one(
-    split, one, BASE, objective=METHOD.objectives["cycle"], tx=TX, num_steps=2, copies=4
-  )
+  options = dict(objective=METHOD.objectives["cycle"], tx=TX, num_steps=2, copies=4)
+  adapted, losses = jax.jit(functools.partial(adapt.adapt_one, **options))(split, one, BASE)
   assert losses.shape == (2,) and jax.tree.structure(adapted) == jax.tree.structure(split.adapted)
   moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), adapted, split.adapted)
   assert any(jax.tree.leaves(moved))
-  close(run(split, instances)[0]["inputs"], algorithm_1(variables, instances, IDS, ("trunk",))["inputs"])
 
 
 def test_groups_are_checked():

@@ -142,6 +142,14 @@ def test_max_outside_counts_joints():
     np.testing.assert_array_equal(clip.camera.rotation, camera.rotation)
 
 
+def test_a_joint_behind_the_camera_is_never_allowed():
+  around = motion(30 * np.stack([np.cos(np.arange(8)), np.sin(np.arange(8))], -1))
+  clips = cameras.clips_from_motion(around, cameras.build("fixed_four", max_outside=17))
+  for clip in clips:
+    np.testing.assert_array_equal(clip.valid, (clip.joints_3d[..., 2] >= cameras.NEAREST_M).all(-1))
+  assert 0 < cameras.summary(clips)["valid_frames"] < 4 * 8
+
+
 def test_summary_counts_clips_without_valid_frames():
   rig = cameras.build("fixed_four")
   clips = cameras.clips_from_motion(motion([(0, 0)] * 3), rig)

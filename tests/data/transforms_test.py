@@ -35,7 +35,7 @@ def assert_equal(one, two, **kwargs):
   jax.tree.map(partial(np.testing.assert_allclose, **kwargs), one, two)
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_flip_is_a_consistent_mirror_of_world_and_camera(seed):
   batch = make_batch(seed)
@@ -124,21 +124,26 @@ ALL = transforms.augment(
 
 def test_augment_gives_each_function_its_own_key():
   batch, key = make_batch(), jax.random.key(3)
-  expected = transforms.random_flip(batch, jax.random.fold_in(key, 0), H36M)
-  expected = transforms.keypoint_noise(expected, jax.random.fold_in(key, 1), 1.0)
-  expected = transforms.missing_joints(expected, jax.random.fold_in(key, 2), H36M, 0.2)
-  assert_equal(ALL(batch, key), expected)
+
+  @jax.jit
+  def one_by_one(batch):
+    batch = transforms.random_flip(batch, jax.random.fold_in(key, 0), H36M)
+    batch = transforms.keypoint_noise(batch, jax.random.fold_in(key, 1), 1.0)
+    return transforms.missing_joints(batch, jax.random.fold_in(key, 2), H36M, 0.2)
+
+  assert_equal(jax.jit(ALL)(batch, key), one_by_one(batch), rtol=1e-6)
   assert_equal(transforms.augment()(batch, key), batch)
 
 
 def test_results_depend_on_the_samples_place_and_not_on_the_batch_or_its_sharding():
-  batch, key = make_batch(), jax.random.key(4)
-  whole = ALL(batch, key)
-  some = ALL(jax.tree.map(lambda a: a[:3], batch), key)
-  assert_equal(some, jax.tree.map(lambda a: a[:3], whole), rtol=1e-6)
+  batch, key = make_batch(frames=2), jax.random.key(4)
+  apply = jax.jit(ALL)
+  whole = apply(batch, key)
+  some = apply(jax.tree.map(lambda a: a[:3], batch), key)
+  assert_equal(some, jax.tree.map(lambda a: a[:3], whole), rtol=1e-5)
   mesh = Mesh(np.array(jax.devices()), ("data",))
   sharded = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
-  assert_equal(jax.jit(ALL)(sharded, key), whole, rtol=1e-5)
+  assert_equal(apply(sharded, key), whole, rtol=1e-5)
 
 
 def test_errors_name_the_value():

@@ -89,7 +89,7 @@ def test_part_names_the_parts_there_are():
 def test_default_is_the_published_size():
   shapes = jax.eval_shape(models.build("mlp").init, jax.random.key(0), jnp.zeros((1, 1, 17, 2)))
   width, joints = 1024, 17
-  block = 2 * (width * width + 3 * width)
+  block = 2 * (width * width + 2 * width)  # kernel, scale and offset; no bias before a normalisation
   trunk = (2 * joints + 1) * width + 3 * block
   assert lifters.num_parameters(shapes["params"]["trunk"]) == trunk
   assert lifters.num_parameters(shapes["params"]["head"]) == block + (width + 1) * 3 * joints

@@ -65,7 +65,6 @@ def test_interrupted_training_ends_on_the_same_state(tmp_path, monkeypatch, resi
 def test_eight_devices_equal_one(tmp_path, changes):
   one = run(tmp_path / "one", **changes)
   eight = run(tmp_path / "eight", devices=jax.devices()[:8], **changes)
-  # Biases before a normalisation have no gradient but rounding, which Adam blows up: so the functions are compared.
   assert_close(predictions(one, **changes), predictions(eight, **changes), rtol=0, atol=2e-4)
   logs = [metric_writer.read(str(tmp_path / name)) for name in ("one", "eight")]
   for a, b in zip(*([line["train/loss"] for line in log if "train/loss" in line] for log in logs), strict=True):

@@ -1,0 +1,153 @@
+"""The scripts as a user starts them: build, train (killed, resumed), evaluate, adapt, quickstart; and their errors."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from data_builders import build
+from jaxpose import checkpoint, experiment, metric_writer
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = ["--config.model_options.width=16", "--config.num_steps=60", "--config.log_every=10", "--config.eval_every=10"]
+TINY += ["--config.eval_max_frames=50"]
+
+
+def start(script, *arguments):
+  command = [sys.executable, "-m", f"launch.{script}", *arguments]
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+  return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(script, *arguments, code=0):
+  process = start(script, *arguments)
+  out, err = process.communicate()
+  assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+  return out if code == 0 else err
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  build.build("synthetic_mocap", folder, train=4, validation=2, target=3, frames=40)
+  return folder
+
+
+def train_flags(workdir, data_dir, config="synthetic_baseline"):
+  return [f"--config=configs/{config}.py:quick", f"--workdir={workdir}", f"--data_dir={data_dir}", *TINY]
+
+
+def params(workdir):
+  return experiment.load(str(workdir), "latest").variables["params"]
+
+
+def test_training_killed_at_random_moments_ends_as_if_never_killed(tmp_path, data_dir):
+  run("train", *train_flags(tmp_path / "whole", data_dir))
+  killed = tmp_path / "killed"
+  rng = random.Random(0)
+  for _ in range(2):
+    process = start("train", *train_flags(killed, data_dir))
+    while not checkpoint.steps(str(killed)) and process.poll() is None:
+      time.sleep(0.02)
+    time.sleep(rng.uniform(0, 0.3))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  run("train", *train_flags(killed, data_dir))
+  for a, b in zip(_leaves(params(tmp_path / "whole")), _leaves(params(killed)), strict=True):
+    np.testing.assert_array_equal(a, b)
+  logged = [line["step"] for line in metric_writer.read(str(killed)) if "train/loss" in line]
+  assert logged == sorted(set(logged)) and logged[-1] == 60
+
+
+def test_two_processes_end_on_the_parameters_of_one(tmp_path, data_dir):
+  import socket
+
+  with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    port = s.getsockname()[1]
+  run("train", *train_flags(tmp_path / "one", data_dir))
+  pair = [
+    start(
+      "train", *train_flags(tmp_path / "two", data_dir),
+      f"--coordinator=127.0.0.1:{port}", "--num_processes=2", f"--process_id={i}",
+    )
+    for i in range(2)
+  ]  # fmt: skip
+  for process in pair:
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+  for a, b in zip(_leaves(params(tmp_path / "one")), _leaves(params(tmp_path / "two")), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)
+
+
+def test_iso_is_trained_evaluated_and_adapted(tmp_path, data_dir):
+  workdir, output = tmp_path / "iso", tmp_path / "out.json"
+  run(
+    "train", *train_flags(workdir, data_dir, "synthetic_iso"), "--config.method_options.discriminator_options.width=16"
+  )
+  places = [f"--workdir={workdir}", f"--data_dir={data_dir}", f"--output={output}", "--dataset=new_poses_and_views"]
+  printed = run("evaluate", *places, "--stride=10")
+  assert "mpjpe_mm" in printed and "protocol generic" in printed
+  plain = json.loads(output.read_text())
+  assert {"mpjpe_mm", "pa_mpjpe_mm", "pck_150", "auc"} <= set(plain["metrics"])
+  assert plain["fingerprint"]["adaptation"] == {"mode": "none"} and plain["timing"]["seconds_per_instance"] > 0
+  for flags in (
+    ["--mode=none"],
+    ["--mode=vanilla", "--num_steps=2"],
+    ["--mode=online", "--objective=reprojection+bone_lengths"],
+  ):
+    run("adapt", *places, "--stride=10", "--copies=4", *flags)
+    own = json.loads(output.read_text())
+    assert own["fingerprint"]["frames"] == plain["fingerprint"]["frames"]
+    assert own["fingerprint"]["adaptation"]["mode"] == flags[0].removeprefix("--mode=")
+    if flags == ["--mode=none"]:
+      assert own["metrics"] == plain["metrics"]
+    else:
+      assert own["metrics"]["mpjpe_mm"] != plain["metrics"]["mpjpe_mm"]
+
+
+def test_quickstart_writes_table_json_and_pictures(tmp_path):
+  printed = run("quickstart", f"--workdir={tmp_path}", "--steps=100", "--stride=150")
+  for name in ("Baseline", "Joint", "Vanilla", "Online", "difference", "synthetic data"):
+    assert name in printed
+  results = json.loads((tmp_path / "results.json").read_text())
+  assert list(results)[:4] == ["Baseline", "Joint", "Vanilla", "Online"]
+  assert len({json.dumps(r["fingerprint"]["scored_sha256"]) for r in results.values()}) == 1
+  assert all(r["intervals"]["mpjpe_mm"] for r in results.values())
+  for picture in ("gallery.png", "intervals.png"):
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+  ("script", "flags", "message"),
+  [
+    ("train", ["--config=configs/synthetic_baseline.py:quik"], "only one is 'quick'"),
+    ("train", ["--config=configs/synthetic_baseline.py", "--config.bach_size=3"], "batch_size"),
+    ("train", ["--config=configs/missing.py"], "configs/missing.py"),
+    ("train", ["--config=configs/cmu_baseline.py"], "launch.build_data --dataset=cmu_mocap"),
+    ("train", ["--config=configs/synthetic_baseline.py", "--config.batch_size=0"], "batch_size=0 must be positive"),
+    ("train", ["--config=configs/synthetic_baseline.py", "stray"], "unexpected arguments"),
+    ("evaluate", ["--output=x.json"], "no checkpoint under"),
+    ("adapt", ["--output=x.json", "--mode=vanila"], "vanila"),
+    ("adapt", ["--output=x.json", "--num_steps=-1"], "num_steps=-1 must be positive"),
+  ],
+)
+def test_a_mistake_is_one_clear_line(tmp_path, data_dir, script, flags, message):
+  process = start(script, f"--workdir={tmp_path / 'w'}", f"--data_dir={data_dir}", *flags)
+  _, err = process.communicate()
+  assert process.returncode in (1, 2)
+  assert message in err and "Traceback" not in err
+  assert not (tmp_path / "w").exists() or not list((tmp_path / "w").rglob("*checkpoint*"))
+
+
+def _leaves(tree):
+  import jax
+
+  return jax.tree.leaves(tree)
