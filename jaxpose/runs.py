@@ -163,8 +163,12 @@ def default_objective(trained: Trained) -> str:
 def build_objective(trained: Trained, name: str) -> objectives.Objective:
   """An objective by name, or several joined by "+"; the default one when empty."""
   method = trained.method
-  lengths = objectives.bone_lengths(method.lifter, trained.codec, trained.statistics["bone_lengths"])
-  return objectives.build(name or default_objective(trained), {**method.objectives, "bone_lengths": lengths})
+  available = dict(method.objectives)
+  if "bone_lengths" in trained.statistics:  # not in a run that was converted: its training set is unknown
+    available["bone_lengths"] = objectives.bone_lengths(
+      method.lifter, trained.codec, trained.statistics["bone_lengths"]
+    )
+  return objectives.build(name or default_objective(trained), available)
 
 
 def adapt_clips(

@@ -1,7 +1,20 @@
-"""Test set-up: eight faked devices, strict broadcasting, and absl flags that count as parsed (grain reads them)."""
+"""Test set-up: eight faked devices, strict broadcasting, quick compilation, and absl flags that count as parsed."""
+
+import os
+import tempfile
 
 import jax
+import pytest
 from absl import flags
+
+# Most of the suite's time would be XLA's. Small programs need no optimization, and a program that one process compiled
+# (a worker, or a script that a test starts) serves the others: they inherit the folder's name in their environment.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="jaxpose-tests-"))
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_disable_most_optimizations", True)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -9,4 +22,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_configure(config):
   del config
+  flags.FLAGS.mark_as_parsed()  # grain reads absl flags
+
+
+@pytest.fixture(autouse=True)
+def _flags_stay_parsed():
   flags.FLAGS.mark_as_parsed()

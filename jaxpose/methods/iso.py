@@ -82,7 +82,7 @@ def _init(key: jax.Array, batch: Batch, *, lifter: Lifter, codec: Codec, discrim
   lifter_key, head_key, discriminator_key = jax.random.split(key, 3)
   variables = lifter.init(lifter_key, inputs)
   features, _ = lifters.apply(lifter.trunk, variables, "trunk", inputs)
-  added = {
+  added: dict[str, Any] = {
     "self_supervised_head": lifter.head.init(head_key, features),
     "discriminator": discriminator.init(discriminator_key, inputs[..., :2]),
   }

@@ -4,10 +4,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jaxpose.models import mlp
+from jaxpose.models import dstformer, mlp
 from jaxpose.models.lifter import Lifter
 
-MODELS: dict[str, Callable[..., Lifter]] = {"mlp": mlp.create}
+MODELS: dict[str, Callable[..., Lifter]] = {"dstformer": dstformer.create, "mlp": mlp.create}
 
 
 def build(name: str, **kwargs: Any) -> Lifter:

@@ -20,6 +20,14 @@ AnyArray = Array | np.ndarray
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 
+# What the backward pass finds stored. Under scan XLA cannot choose that itself: with "none", every intermediate of
+# norm, GELU and softmax is written to memory and read back, which takes longer than computing it again.
+REMAT = {
+  "none": None,
+  "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # the outputs of linear maps
+  "full": jax.checkpoint_policies.nothing_saveable,  # the inputs of layers
+}
+
 # Sizes as published, in the names of `create`. `small` follows the repository Arshad221b/2d_to_3d_human_pose_uplift.
 PRESETS: dict[str, dict[str, Any]] = {
   "motionbert": dict(dim_in=3, dim_feat=512, dim_rep=512, depth=5, num_heads=8, mlp_ratio=2, maxlen=243),
@@ -41,9 +49,9 @@ class Options:
   dropout: float
   drop_path: float
   depth: int
-  remat: bool
+  remat: str
   unroll: int
-  attention: str | None
+  attention: Any  # None, "xla" or "cudnn"
   dtype: str
 
   def rates(self) -> np.ndarray:
@@ -145,7 +153,8 @@ def _layers(x: Array, options: Options, first: int, last: int, train: bool, mask
   """Layers first to last - 1, in the compact method of the module that owns them."""
   if first == last:
     return x
-  layer = nn.remat(Layer, prevent_cse=False) if options.remat else Layer
+  policy = REMAT[options.remat]
+  layer = Layer if policy is None else nn.remat(Layer, prevent_cse=False, policy=policy)
   stack = nn.scan(
     layer,
     variable_axes={"params": 0},
@@ -255,7 +264,7 @@ def create(
   head_activation: str = "tanh",
   dropout: float = 0.0,
   drop_path: float = 0.0,
-  remat: bool = False,
+  remat: str = "dots",
   unroll: int = 1,
   attention: str | None = None,
   dtype: str = "float32",
@@ -266,10 +275,11 @@ def create(
   embeddings. head_depth: how many of the last layers belong to the head instead of the trunk, for methods that put
   several heads on one trunk. head_activation: of the representation, tanh as published; relu with dim_rep=128 is the
   head for fine-tuning that `small` comes with. dropout: of embeddings, projections and MLPs (the attention weights
-  have none). drop_path: the last layer's chance to skip a residual branch, a draw for each clip. remat: recompute
-  layers in the backward pass, less memory for more time. unroll: how many layers `scan` unrolls. attention: as
-  `implementation` of jax.nn.dot_product_attention (None, "xla", or "cudnn", which needs a GPU and bfloat16). dtype:
-  what the layers compute in, float32 or bfloat16; parameters, softmax, norms and output stay float32.
+  have none). drop_path: the last layer's chance to skip a residual branch, a draw for each clip. remat: what the
+  backward pass recomputes: "none" nothing, "dots" all but the linear maps, "full" whole layers, which takes the least
+  memory. unroll: how many layers `scan` unrolls. attention: as `implementation` of jax.nn.dot_product_attention (None,
+  "xla", or "cudnn", which needs a GPU and bfloat16). dtype: what the layers compute in, float32 or bfloat16;
+  parameters, softmax, norms and output stay float32.
   """
   sizes = dict(
     num_joints=num_joints, dim_feat=dim_feat, dim_rep=dim_rep, depth=depth, num_heads=num_heads, maxlen=maxlen
@@ -287,6 +297,7 @@ def create(
     )
   for name, value, choices in (
     ("head_activation", head_activation, tuple(ACTIVATIONS)),
+    ("remat", remat, tuple(REMAT)),
     ("attention", attention, (None, "xla", "cudnn")),
     ("dtype", dtype, ("float32", "bfloat16")),
   ):

@@ -89,7 +89,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   state = jax.jit(create, out_shardings=distributed.replicated(mesh))(jax.random.key(config.seed), batch)
   found = checkpoint.steps(workdir)
   start = found[-1] if found else 0
-  if start:
+  if found:
     state = checkpoint.restore(workdir, start, state)
   description = {
     "config": configs.to_dict(config),

@@ -33,7 +33,7 @@ def max_norm(limit: float) -> optax.GradientTransformation:
     if update is None or path[-1].key != "kernel":
       return update
     moved = param + update
-    norm = jnp.sqrt(jnp.sum(moved**2, axis=0, keepdims=True) + 1e-12)
+    norm = jnp.sqrt(jnp.sum(moved**2, axis=-2, keepdims=True) + 1e-12)
     return moved * jnp.minimum(1, limit / norm) - param
 
   def update_fn(updates, state, params=None):

@@ -5,10 +5,12 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -40,6 +42,14 @@ def data_dir(tmp_path_factory):
   return folder
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_dir):
+  """The parameters of a run that nothing interrupted, in one process."""
+  workdir = tmp_path_factory.mktemp("whole")
+  run("train", *train_flags(workdir, data_dir))
+  return params(workdir)
+
+
 def train_flags(workdir, data_dir, config="synthetic_baseline"):
   return [f"--config=configs/{config}.py:quick", f"--workdir={workdir}", f"--data_dir={data_dir}", *TINY]
 
@@ -48,8 +58,7 @@ def params(workdir):
   return experiment.load(str(workdir), "latest").variables["params"]
 
 
-def test_training_killed_at_random_moments_ends_as_if_never_killed(tmp_path, data_dir):
-  run("train", *train_flags(tmp_path / "whole", data_dir))
+def test_training_killed_at_random_moments_ends_as_if_never_killed(tmp_path, data_dir, whole):
   killed = tmp_path / "killed"
   rng = random.Random(0)
   for _ in range(2):
@@ -60,19 +69,16 @@ def test_training_killed_at_random_moments_ends_as_if_never_killed(tmp_path, dat
     process.send_signal(signal.SIGKILL)
     process.communicate()
   run("train", *train_flags(killed, data_dir))
-  for a, b in zip(_leaves(params(tmp_path / "whole")), _leaves(params(killed)), strict=True):
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(params(killed)), strict=True):
     np.testing.assert_array_equal(a, b)
   logged = [line["step"] for line in metric_writer.read(str(killed)) if "train/loss" in line]
   assert logged == sorted(set(logged)) and logged[-1] == 60
 
 
-def test_two_processes_end_on_the_parameters_of_one(tmp_path, data_dir):
-  import socket
-
+def test_two_processes_end_on_the_parameters_of_one(tmp_path, data_dir, whole):
   with socket.socket() as s:
     s.bind(("127.0.0.1", 0))
     port = s.getsockname()[1]
-  run("train", *train_flags(tmp_path / "one", data_dir))
   pair = [
     start(
       "train", *train_flags(tmp_path / "two", data_dir),
@@ -83,7 +89,7 @@ def test_two_processes_end_on_the_parameters_of_one(tmp_path, data_dir):
   for process in pair:
     out, err = process.communicate()
     assert process.returncode == 0, out + err
-  for a, b in zip(_leaves(params(tmp_path / "one")), _leaves(params(tmp_path / "two")), strict=True):
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(params(tmp_path / "two")), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)
 
 
@@ -145,9 +151,3 @@ def test_a_mistake_is_one_clear_line(tmp_path, data_dir, script, flags, message)
   assert process.returncode in (1, 2)
   assert message in err and "Traceback" not in err
   assert not (tmp_path / "w").exists() or not list((tmp_path / "w").rglob("*checkpoint*"))
-
-
-def _leaves(tree):
-  import jax
-
-  return jax.tree.leaves(tree)

@@ -60,7 +60,7 @@ def training_loss(**options):
 
 @functools.cache
 def gradient():
-  return jax.jit(jax.value_and_grad(training_loss(remat=True)), compiler_options=QUICK)
+  return jax.jit(jax.value_and_grad(training_loss(remat="dots")), compiler_options=QUICK)
 
 
 @pytest.mark.parametrize("preset, count", [("motionbert", 42_466_317), ("motionbert_lite", 16_001_549)])
@@ -124,10 +124,12 @@ def test_the_gradient_is_the_slope():
   assert (loss(step) - loss(-step)) / (2 * step) == pytest.approx(norm, rel=0.02)
 
 
-def test_remat_recomputes_layers():
-  programs = [jax.make_jaxpr(jax.grad(training_loss(remat=r)))(variables()["params"]) for r in (True, False)]
-  recomputed, stored = (str(program).count("= exp ") for program in programs)
-  assert recomputed > stored > 0
+def test_remat_recomputes_what_it_does_not_store():
+  programs = [str(jax.make_jaxpr(jax.grad(training_loss(remat=r)))(variables()["params"])) for r in dstformer.REMAT]
+  products = [p.count("dot_general[") for p in programs]
+  exponentials = [p.count("= exp ") for p in programs]
+  assert products[0] < products[1] < products[2]  # "dots" recomputes those of the attention, "full" all
+  assert exponentials[0] < exponentials[1] == exponentials[2]
 
 
 def test_a_training_step_moves_every_parameter():
@@ -240,6 +242,7 @@ def test_wrong_inputs_are_clear_errors(x, options, message):
     (dict(mlp_ratio=0), "mlp_ratio=0"),
     (dict(dtype="float16"), "dtype='float16', expected one of float32, bfloat16"),
     (dict(attention="flash"), "attention='flash'"),
+    (dict(remat="some"), "remat='some', expected one of none, dots, full"),
     (dict(head_activation="gelu"), "head_activation='gelu', expected one of tanh, relu"),
   ],
 )

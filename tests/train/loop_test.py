@@ -65,7 +65,7 @@ def test_interrupted_training_ends_on_the_same_state(tmp_path, monkeypatch, resi
 def test_eight_devices_equal_one(tmp_path, changes):
   one = run(tmp_path / "one", **changes)
   eight = run(tmp_path / "eight", devices=jax.devices()[:8], **changes)
-  assert_close(predictions(one, **changes), predictions(eight, **changes), rtol=0, atol=2e-4)
+  assert_close(predictions(one, **changes), predictions(eight, **changes), rtol=0, atol=1e-3)
   logs = [metric_writer.read(str(tmp_path / name)) for name in ("one", "eight")]
   for a, b in zip(*([line["train/loss"] for line in log if "train/loss" in line] for log in logs), strict=True):
     assert a == pytest.approx(b, rel=1e-4)
@@ -74,7 +74,7 @@ def test_eight_devices_equal_one(tmp_path, changes):
 
 def test_streamed_training_equals_resident(tmp_path):
   resident, streamed = run(tmp_path / "resident"), run(tmp_path / "streamed", resident=False)
-  assert_close(predictions(resident), predictions(streamed), rtol=0, atol=2e-4)
+  assert_close(predictions(resident), predictions(streamed), rtol=0, atol=1e-3)
 
 
 def test_training_lowers_the_loss_and_finds_its_best_checkpoint(tmp_path):
