@@ -80,7 +80,7 @@ def create(
 def _init(key: jax.Array, batch: Batch, *, lifter: Lifter, codec: Codec, discriminator: nn.Module) -> Variables:
   inputs = method.encode(codec, batch)
   lifter_key, head_key, discriminator_key = jax.random.split(key, 3)
-  variables = lifter.init(lifter_key, inputs)
+  variables: dict[str, Any] = dict(lifter.init(lifter_key, inputs))
   features, _ = lifters.apply(lifter.trunk, variables, "trunk", inputs)
   added: dict[str, Any] = {
     "self_supervised_head": lifter.head.init(head_key, features),

@@ -52,7 +52,7 @@ def train(
   validation = [c.subsample(every) for c in validation_clips]
   advance = _advance(config, method, tx, data, mesh)
   bar = progress.bar(config.num_steps, "step", "train", initial=start, enabled=distributed.is_main())
-  pending, began = None, time.perf_counter()
+  pending, began = None, (start, time.perf_counter())
   with contextlib.ExitStack() as stack:
     stack.callback(bar.close)
     stack.callback(log.close)
@@ -154,7 +154,9 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
   return advance_streaming
 
 
-def _report(start: int, stop: int, scalars, state: TrainState, config: Config, log, bar, began: float) -> None:
+def _report(
+  start: int, stop: int, scalars, state: TrainState, config: Config, log, bar, began: tuple[int, float]
+) -> None:
   """Logs one stretch of steps, and stops the run if something in it was not finite."""
   values = {k: float(v) for k, v in distributed.fetch(scalars).items()}
   bad = start + int(values.pop("first_bad"))
@@ -166,14 +168,14 @@ def _report(start: int, stop: int, scalars, state: TrainState, config: Config, l
       f"{', '.join(leaves[:4]) or 'none'}. The last checkpoint is intact. Lower optim.learning_rate (now "
       f"{config.optim.learning_rate}), set optim.clip_norm=1, or look at those samples"
     )
-  rate = (stop - bar.initial) / (time.perf_counter() - began)
+  rate = (stop - began[0]) / (time.perf_counter() - began[1])
   updates = stop // config.optim.accumulate_steps
   schedule = optim.schedule(config.optim, config.num_steps // config.optim.accumulate_steps)
   learning_rate = float(np.asarray(schedule(updates)))
   log.write(
     stop, {**{f"train/{k}": v for k, v in values.items()}, "learning_rate": learning_rate, "steps_per_second": rate}
   )
-  bar.update(stop - bar.n)
+  bar.update(stop - start)
 
 
 def _bone_lengths(codec: Codec, data: pipeline.Windows) -> list[float]:
