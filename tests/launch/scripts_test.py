@@ -1,4 +1,7 @@
-"""The scripts as a user starts them: build, train (killed, resumed), evaluate, adapt, quickstart; and their errors."""
+"""The scripts as a user starts them, and their errors.
+
+launch.train (killed and resumed, on two processes), launch.evaluate, launch.adapt, launch.four_rows, launch.quickstart.
+"""
 
 import json
 import os
@@ -44,10 +47,10 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, data_dir):
-  """The parameters of a run that nothing interrupted, in one process."""
+  """A run that nothing interrupted, in one process."""
   workdir = tmp_path_factory.mktemp("whole")
   run("train", *train_flags(workdir, data_dir))
-  return params(workdir)
+  return workdir
 
 
 def train_flags(workdir, data_dir, config="synthetic_baseline"):
@@ -69,7 +72,7 @@ def test_training_killed_at_random_moments_ends_as_if_never_killed(tmp_path, dat
     process.send_signal(signal.SIGKILL)
     process.communicate()
   run("train", *train_flags(killed, data_dir))
-  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(params(killed)), strict=True):
+  for a, b in zip(jax.tree.leaves(params(whole)), jax.tree.leaves(params(killed)), strict=True):
     np.testing.assert_array_equal(a, b)
   logged = [line["step"] for line in metric_writer.read(str(killed)) if "train/loss" in line]
   assert logged == sorted(set(logged)) and logged[-1] == 60
@@ -89,11 +92,11 @@ def test_two_processes_end_on_the_parameters_of_one(tmp_path, data_dir, whole):
   for process in pair:
     out, err = process.communicate()
     assert process.returncode == 0, out + err
-  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(params(tmp_path / "two")), strict=True):
+  for a, b in zip(jax.tree.leaves(params(whole)), jax.tree.leaves(params(tmp_path / "two")), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)
 
 
-def test_iso_is_trained_evaluated_and_adapted(tmp_path, data_dir):
+def test_iso_is_trained_evaluated_adapted_and_tabulated(tmp_path, data_dir, whole):
   workdir, output = tmp_path / "iso", tmp_path / "out.json"
   run(
     "train", *train_flags(workdir, data_dir, "synthetic_iso"), "--config.method_options.discriminator_options.width=16"
@@ -117,6 +120,11 @@ def test_iso_is_trained_evaluated_and_adapted(tmp_path, data_dir):
       assert own["metrics"] == plain["metrics"]
     else:
       assert own["metrics"]["mpjpe_mm"] != plain["metrics"]["mpjpe_mm"]
+  table = tmp_path / "table"
+  places = [f"--baseline={whole}", f"--joint={workdir}", f"--data_dir={data_dir}", f"--output_dir={table}"]
+  printed = run("four_rows", *places, "--dataset=new_poses", "--stride=20")
+  assert all(name in printed for name in ("Baseline", "Joint", "Vanilla", "Online", "difference"))
+  assert sorted(p.name for p in table.iterdir()) == ["gallery.png", "intervals.png", "results.json"]
 
 
 def test_quickstart_writes_table_json_and_pictures(tmp_path):
