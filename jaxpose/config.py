@@ -93,7 +93,7 @@ class Config:
   method_options: dict = dataclasses.field(default_factory=dict)
   optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
   augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
-  resident: bool = True  # the data set lives on the device, and stretches of steps run without returning to the host
+  resident: bool = True  # the data set lives on the device if it fits; stretches of steps run without the host
   log_every: int = 500
   eval_every: int = 5000
   eval_max_frames: int = 20000

@@ -42,6 +42,12 @@ def is_main() -> bool:
   return jax.process_index() == 0
 
 
+def fits_on_device(nbytes: int) -> bool:
+  """Whether that many bytes take at most half of a device's memory; true where the device does not tell, as CPUs."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return nbytes <= 0.5 * stats.get("bytes_limit", float("inf"))
+
+
 def put_same(tree, sharding: NamedSharding):
   """Puts arrays that every process holds in full onto the mesh."""
 

@@ -110,7 +110,7 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
   """advance(state, start, stop) -> (state, scalars): steps start to stop, on resident data or streamed by Grain."""
   static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
   one = distributed.replicated(mesh)
-  if config.resident:
+  if config.resident and distributed.fits_on_device(data.nbytes):
     resident = distributed.put_same(data, one)
     many = jax.jit(
       functools.partial(steps.resident_steps, length=config.window, **static), donate_argnums=0, out_shardings=one
