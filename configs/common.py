@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-# ISO's network (paper, section 3.3), narrow enough to train in minutes on two CPU cores, with less dropout than its 0.5.
+# ISO's network (paper, section 3.3), narrow enough to train in minutes on two CPU cores, and with less dropout.
 ISO_MLP = dict(width=256, trunk_blocks=3, head_blocks=1, dropout=0.1, activation="leaky_relu", stem_norm=False)
 
 

@@ -98,6 +98,7 @@ def score(
     "split": "+".join(data.splits),
     "target": target,
     "rig": data.rig,
+    "rig_options": data.rig_options,
     "rig_seed": data.seed,
     "fps": data.fps,
     "keypoints_source": "ground truth",
