@@ -32,10 +32,18 @@ def rows(baseline: Trained, joint: Trained) -> dict[str, Row]:
 
 
 def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, protocol: str = ""):
-  """(clips, {name: predictions}, {name: report}) of each row on one target; with the difference to the first."""
-  clips, predictions, reports = [], {}, {}
+  """(clips, {name: predictions}, {name: report}) of each row on one target; with the difference to the first.
+
+  predictions: root-relative metres [T, J, 3] a clip. Raises ValueError before any work if the runs' targets differ.
+  """
+  label, data, clips = runs.load_target(next(iter(table.values())).trained, data_dir, target, stride)
   for name, row in table.items():
-    label, data, clips = runs.load_target(row.trained, data_dir, target, stride)
+    if (own := runs.choose_target(row.trained, label)[1]) != data:
+      raise ValueError(
+        f"row {name!r} defines target {label!r} as {own}, the first row as {data}; train both on one config"
+      )
+  predictions, reports = {}, {}
+  for name, row in table.items():
     predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt)
     scored = runs.score(row.trained, label, data, clips, predictions[name], protocol=protocol, adapt=row.adapt)
     reports[name] = {**scored, "timing": timing}
