@@ -2,44 +2,44 @@
 
 A file of `torch.save` (since torch 1.6) is an uncompressed zip archive: NAME/data.pkl, a pickle of protocol 2 that
 refers to storages, and one NAME/data/KEY a storage, raw numbers. Python's own unpickler calls whatever importable
-function the file names. The reader here never looks up a name: it is a small stack machine that knows plain values, and
-a fixed table of names that it understands itself. Any other name is an error.
+function the file names. The reader here never looks up a name: see `jaxpose.formats.pickle_machine`.
 """
 
 import collections
 import dataclasses
 import os
 import pickle
-import pickletools
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
+from jaxpose.formats import pickle_machine, pickles, zip_file
+from jaxpose.formats.pickle_values import Name, brief, expect
 
 _DTYPES = {
   "Double": np.float64, "Float": np.float32, "Half": np.float16, "BFloat16": jnp.bfloat16, "Long": np.int64,
   "Int": np.int32, "Short": np.int16, "Char": np.int8, "Byte": np.uint8, "Bool": np.bool_,
 }  # fmt: skip
 _STORAGES = {f"torch.{name}Storage": np.dtype(dtype) for name, dtype in _DTYPES.items()}
-# A number of NumPy's in a checkpoint, as a best error so far is; longer than its dtype and bytes nothing here is.
-_NUMPY_CODES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
-_LONGEST_CODE = 16
+_REFUSAL = (
+  "is neither plain data nor a tensor; nothing was run. If you trust the file, load it with torch and save its state "
+  "dict alone"
+)
 
 
 def read(path: str) -> Any:
   """The object in a torch.save file: dicts, lists, tuples, numbers and text, with a NumPy array for every tensor.
 
-  Arrays are read-only, and bfloat16 stays bfloat16. Raises ValueError, naming the file, for one that is truncated or
-  no such archive, and for a pickle that holds anything but plain data and tensors: it names the first name it refuses.
+  Tensors are read-only, and bfloat16 stays bfloat16. Raises ValueError, naming the file, for one that is truncated
+  or no such archive, and for a pickle that holds anything but plain data, NumPy's included, and tensors: it names the
+  first name it refuses.
   """
-  try:
-    with zipfile.ZipFile(path) as archive:
-      return _read_archive(archive, path)
-  except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError) as error:
-    raise ValueError(f"{path}: {_not_an_archive(path)} ({error})") from error
+  with zip_file.damage(path, lambda: f"{path}: {_not_an_archive(path)}"), zip_file.open_archive(path, path) as archive:
+    return _read_archive(archive, path)
 
 
 def _not_an_archive(path: str) -> str:
@@ -73,7 +73,13 @@ def _read_archive(archive: zipfile.ZipFile, path: str) -> Any:
     )
   storages: dict[str, np.ndarray] = {}
 
-  def storage(key: str, dtype: np.dtype, count: int) -> _Storage:
+  def storage(kind: Any, dtype: Any, key: Any, location: Any, count: Any) -> _Storage:
+    del location
+    if kind != "storage" or expect(dtype, Name).text not in _STORAGES:
+      raise ValueError(f"a reference to {brief(kind)} is no tensor storage")
+    return numbers(expect(key, str), _STORAGES[dtype.text], expect(count, int))
+
+  def numbers(key: str, dtype: np.dtype, count: int) -> _Storage:
     if key not in storages:
       info = entries.get(f"{folder}data/{key}")
       if info is None:
@@ -87,14 +93,7 @@ def _read_archive(archive: zipfile.ZipFile, path: str) -> Any:
       )
     return _Storage(data.view(dtype))
 
-  return _unpickle(archive.read(names[0]), storage, path)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Name:
-  """A name that the pickle mentions, and that `_CALLS` or `_STORAGES` understands. Never looked up anywhere else."""
-
-  text: str
+  return pickle_machine.run(archive.read(names[0]), path, _NAMES, persistent=storage, refusal=_REFUSAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,169 +103,34 @@ class _Storage:
   numbers: np.ndarray
 
 
-@dataclasses.dataclass
-class _Dtype:
-  """A NumPy dtype under construction."""
-
-  code: str
-  order: str = "<"
-
-
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> np.ndarray:
   del rest  # requires_grad, hooks, metadata
+  described = f"a tensor of size {brief(size)}, stride {brief(stride)} and offset {brief(offset)}"
   integers = (offset, *size, *stride)
   if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in integers):
-    raise ValueError(f"a tensor of size {size}, stride {stride} and offset {offset} is malformed")
+    raise ValueError(f"{described} is malformed")
   numbers = storage.numbers
   last = offset + sum((n - 1) * s for n, s in zip(size, stride))
   count = int(np.prod([int(n) for n in size], dtype=object)) if size else 1
   if len(size) != len(stride) or (count and last >= numbers.size) or count > numbers.size:
-    raise ValueError(f"a tensor of size {size}, stride {stride} and offset {offset} leaves its {numbers.size} numbers")
+    raise ValueError(f"{described} leaves its {numbers.size} numbers")
   if not count:
     return np.zeros(size, numbers.dtype)
   steps = [n * numbers.itemsize for n in stride]
   return np.lib.stride_tricks.as_strided(numbers[offset:], size, steps, writeable=False)
 
 
-def _dtype(code: Any, *rest: Any) -> _Dtype:
-  del rest  # align, copy
-  if code not in _NUMPY_CODES:
-    raise ValueError(f"a NumPy number of dtype {code!r} is not plain data")
-  return _Dtype(code)
+def _not_called(*arguments: Any) -> Any:
+  raise TypeError("a storage is called")
 
 
-def _scalar(dtype: Any, data: Any) -> Any:
-  if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
-    raise ValueError("a NumPy number is malformed")
-  return np.frombuffer(data, np.dtype(dtype.order + dtype.code), count=1)[0].item()
-
-
-def _encode(text: Any, codec: Any) -> bytes:
-  # How protocol 2 writes bytes; bounded, since a pickle could ask for the same text many times over.
-  if not isinstance(text, str) or codec != "latin1" or len(text) > _LONGEST_CODE:
-    raise ValueError("bytes that are no NumPy number are not plain data")
-  return text.encode("latin1")
-
-
-def _empty() -> dict:
-  return {}  # `dict` itself would take items, with keys of any kind
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
+_NAMES = {
+  **pickles.PLAIN,
+  **dict.fromkeys(_STORAGES, _not_called),
   "torch._utils._rebuild_tensor_v2": _tensor,
   "torch._utils._rebuild_parameter": lambda tensor, *rest: tensor,
-  "torch.Size": tuple,
-  "collections.OrderedDict": _empty,
-  "numpy.dtype": _dtype,
-  "numpy.core.multiarray.scalar": _scalar,
-  "numpy._core.multiarray.scalar": _scalar,
-  "_codecs.encode": _encode,
+  "torch.Size": lambda sizes=(): expect(sizes, tuple),
 }
-
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-  "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_DICT": dict, "EMPTY_LIST": list,
-  "EMPTY_TUPLE": tuple,
-}  # fmt: skip
-_VALUES = (
-  "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-  "SHORT_BINBYTES",
-)  # fmt: skip
-
-
-class _Stack(list):
-  """The machine's values, and where its marks are."""
-
-  def __init__(self):
-    super().__init__()
-    self.marks: list[int] = []
-
-  def pop_to_mark(self) -> list:
-    start = self.marks.pop()
-    items = self[start:]
-    del self[start:]
-    return items
-
-
-def _unpickle(data: bytes, storage: Callable[[str, np.dtype, int], _Storage], path: str) -> Any:
-  """Runs the pickle on the stack machine; every failure is a ValueError that names the file."""
-  stack, memo, at = _Stack(), {}, 0
-  try:
-    for opcode, argument, position in pickletools.genops(data):
-      at = position or 0
-      if opcode.name == "STOP":
-        return stack.pop()
-      _step(opcode.name, argument, stack, memo, storage)
-  except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-    raise ValueError(f"{path}: its pickle is malformed at byte {at}: {error!r}") from error
-  except ValueError as error:
-    raise ValueError(f"{path}: {error} (byte {at} of its pickle)") from error
-  raise ValueError(f"{path}: its pickle ends early")
-
-
-def _step(opcode: str, argument: Any, stack: _Stack, memo: dict, storage: Callable[[str, np.dtype, int], _Storage]):
-  match opcode:
-    case "PROTO" | "FRAME":
-      pass
-    case _ if opcode in _VALUES:
-      stack.append(argument)
-    case _ if opcode in _CONSTANTS:
-      stack.append(_CONSTANTS[opcode]())
-    case "MARK":
-      stack.marks.append(len(stack))
-    case "TUPLE":
-      stack.append(tuple(stack.pop_to_mark()))
-    case "TUPLE1" | "TUPLE2" | "TUPLE3":
-      items = [stack.pop() for _ in range(int(opcode[-1]))]
-      stack.append(tuple(items[::-1]))
-    case "BINPUT" | "LONG_BINPUT":
-      memo[argument] = stack[-1]
-    case "MEMOIZE":
-      memo[len(memo)] = stack[-1]
-    case "BINGET" | "LONG_BINGET":
-      stack.append(memo[argument])
-    case "APPEND" | "APPENDS":
-      items = [stack.pop()] if opcode == "APPEND" else stack.pop_to_mark()
-      _expect(stack[-1], list).extend(items)
-    case "SETITEM" | "SETITEMS":
-      items = [stack.pop(-2), stack.pop()] if opcode == "SETITEM" else stack.pop_to_mark()
-      for key, value in zip(items[::2], items[1::2]):
-        _expect(stack[-1], dict)[_expect(key, str | int)] = value
-    case "GLOBAL":
-      stack.append(_known(".".join(argument.split(" ", 1))))
-    case "STACK_GLOBAL":
-      name = stack.pop()
-      stack.append(_known(f"{stack.pop()}.{name}"))
-    case "BINPERSID":
-      kind, dtype, key, _, count = stack.pop()
-      if kind != "storage" or not isinstance(dtype, _Name) or dtype.text not in _STORAGES:
-        raise ValueError(f"a reference to {kind!r} is no tensor storage")
-      stack.append(storage(_expect(key, str), _STORAGES[dtype.text], _expect(count, int)))
-    case "REDUCE":
-      arguments, function = _expect(stack.pop(), tuple), _expect(stack.pop(), _Name)
-      stack.append(_CALLS[function.text](*arguments))
-    case "BUILD":
-      state = stack.pop()
-      if isinstance(stack[-1], _Dtype):
-        stack[-1].order = {"<": "<", "|": "<", ">": ">"}[state[1]]
-      else:
-        _expect(stack[-1], dict)  # attributes of a state dict: the versions of its modules, of no use here
-    case _:
-      raise ValueError(f"the pickle uses {opcode}, which torch.save does not; nothing was run")
-
-
-def _known(name: str) -> _Name:
-  if name not in _CALLS and name not in _STORAGES:
-    raise ValueError(
-      f"the pickle asks for {name!r}, which is neither plain data nor a tensor; nothing was run. If you trust the "
-      "file, load it with torch and save its state dict alone"
-    )
-  return _Name(name)
-
-
-def _expect(value: Any, kind: Any) -> Any:
-  if not isinstance(value, kind):
-    raise TypeError(f"a {type(value).__name__} where {kind} belongs")
-  return value
 
 
 def write(path: str, tree: Any) -> None:

@@ -158,12 +158,16 @@ BAD_PICKLES = {
   "calls a storage": (b"\x80\x02ctorch\nFloatStorage\n)R.", "malformed"),
   "key of a dict": (b"\x80\x02}(]K\x01u.", "malformed"),
   "build on a name": (b"\x80\x02ccollections\nOrderedDict\n}b.", "malformed"),
-  "instance": (b"\x80\x02(ios\nsystem\n.", "uses INST"),
-  "long bytes": (
-    b"\x80\x02c_codecs\nencode\nX\x20\x00\x00\x00" + b"a" * 32 + b"X\x06\x00\x00\x00latin1\x86R.",
-    "not plain",
+  "instance": (b"\x80\x02(ios\nsystem\n.", "asks for 'os.system'"),
+  "bytes over and over": (
+    b"\x80\x02]X\x00\x10\x00\x00"
+    + b"a" * 4096
+    + b"q\x00X\x06\x00\x00\x00latin1q\x01"
+    + 100 * b"c_codecs\nencode\nh\x00h\x01\x86R"
+    + b".",
+    "asks for copies",
   ),
-  "object dtype": (b"\x80\x02cnumpy\ndtype\nX\x01\x00\x00\x00O\x85R.", "dtype 'O'"),
+  "a dtype as a value": (b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85R.", "bare dtype"),
   "memo bomb": (b"\x80\x02}r\xff\xff\xff\x7f.", None),  # a memo table as long as its index would fill the memory
 }
 
