@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpose.codec import Codec
+from jaxpose.codec.image_25d import Image25D
 from jaxpose.data import transforms
 from jaxpose.data.clip import Clip
 from jaxpose.methods.method import Method
@@ -25,11 +26,17 @@ class Rows(NamedTuple):
   clip: np.ndarray
 
 
-def cut(clips: Sequence[Clip], window: int = 1, valid_only: bool = False) -> Rows:
+def cut(
+  clips: Sequence[Clip],
+  window: int = 1,
+  valid_only: bool = False,
+  factors: Sequence[np.ndarray] | None = None,
+) -> Rows:
   """Cuts every clip into windows of `window` frames that cover it, in order.
 
   The last window of a clip overlaps its neighbour; a clip shorter than `window` is padded with its last frame.
-  With `valid_only`, windows without any valid frame are left out.
+  With `valid_only`, windows without any valid frame are left out. `factors`: one [T] a clip, metres a pixel; an oracle
+  that `decode_both` then decodes with (`Protocol.factor`).
   """
   frames, owners, offset = [], [], 0
   for number, clip in enumerate(clips):
@@ -48,14 +55,20 @@ def cut(clips: Sequence[Clip], window: int = 1, valid_only: bool = False) -> Row
     "confidence": np.concatenate([c.confidence for c in clips])[frame],
     "camera": jax.tree.map(lambda x: x[owner], cameras),
   }
+  if factors is not None:
+    batch["factor"] = np.concatenate([np.asarray(f, np.float32) for f in factors])[frame]
   return Rows(batch, frame, owner)
 
 
 def scatter(clips: Sequence[Clip], rows: Rows, poses: np.ndarray) -> list[np.ndarray]:
-  """Poses [N, T, J, 3] of windows back to one [T, J, 3] a clip; frames in no window are NaN."""
+  """Poses [N, T, J, 3] of windows back to one [T, J, 3] a clip; frames in no window are NaN.
+
+  A frame of two windows has the pose of the first: all but a clip's tail are then predicted as whole windows laid end
+  to end, which is how clips are cut in publications.
+  """
   lengths = [len(c) for c in clips]
   out = np.full((sum(lengths), *poses.shape[2:]), np.nan, np.float32)
-  out[rows.frame] = poses
+  out[rows.frame[::-1, ::-1]] = poses[::-1, ::-1]  # of equal indices the last one assigned stays
   return np.split(out, np.cumsum(lengths)[:-1])
 
 
@@ -71,10 +84,19 @@ def encode_both(batch, *, codec: Codec):
 
 @functools.partial(jax.jit, static_argnames=("codec",))
 def decode_both(outputs, batch, *, codec: Codec):
-  """Root-relative metres [B, T, J, 3] from outputs {"inputs"} or {"inputs", "flipped"}: their mean, mirrored back."""
+  """Root-relative metres [B, T, J, 3] from outputs {"inputs"} or {"inputs", "flipped"}: their mean, mirrored back.
+
+  A batch with a "factor" [B, T] is decoded with that oracle, and the root's own output is left out, as MotionBERT's
+  evaluation does; a ValueError for a codec other than image_25d.
+  """
+  if "factor" in batch and not isinstance(codec, Image25D):
+    raise ValueError(f"codec {codec.name!r} decodes without a factor; the protocol's oracle is for 'image_25d' alone")
 
   def decode(outputs, batch):
-    return codec.decode(outputs, batch["keypoints_2d"], batch["camera"], batch["confidence"])
+    seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
+    if isinstance(codec, Image25D) and "factor" in batch:
+      return codec.decode(outputs.at[..., codec.skeleton.root, :].set(0), *seen, factor=batch["factor"])
+    return codec.decode(outputs, *seen)
 
   pose = decode(outputs["inputs"], batch)
   if "flipped" not in outputs:
@@ -105,10 +127,14 @@ def predict(
   flip: bool = True,
   batch_size: int = 4096,
   seed: int = 0,
+  factors: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-  """Root-relative metres [T, J, 3] for every frame of every clip, in camera axes; `batch_size` counts frames."""
+  """Root-relative metres [T, J, 3] for every frame of every clip, in camera axes; `batch_size` counts frames.
+
+  `factors`: as in `cut`; `protocols.factors` has those that a protocol asks for.
+  """
   check_skeletons(clips, codec)
-  rows = cut(clips, window)
+  rows = cut(clips, window, factors=factors)
   predict_one = functools.partial(predict_batch, variables, method=method, codec=codec, flip=flip)
   poses = in_batches(lambda batch: predict_one(batch, jax.random.key(seed)), rows.batch, max(1, batch_size // window))
   return scatter(clips, rows, poses)

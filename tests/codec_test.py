@@ -40,6 +40,7 @@ def make_clips(skeleton=H36M):
 CLIPS = make_clips()
 ALL = {name: codecs.build(name, H36M, clips=CLIPS) for name in codecs.CODECS}
 ALL["zscore_rays"] = codecs.build("zscore", H36M, {"space": "rays"}, CLIPS)
+ALL["canonical_confidence"] = codecs.build("canonical", H36M, {"confidence_channel": 1})
 
 
 def relative(joints, root=0):
@@ -105,6 +106,28 @@ def test_json_round_trip(name):
   assert again == codec and hash(again) == hash(codec) and again.name == codec.name
   _, keypoints = bodies(3)
   np.testing.assert_array_equal(again.encode(keypoints, CAMERAS), codec.encode(keypoints, CAMERAS))
+
+
+@pytest.mark.parametrize("name", codecs.CODECS)
+def test_confidence_as_a_third_channel(name):
+  plain = ALL[name]
+  codec = codecs.build(name, H36M, {"confidence_channel": 1}, CLIPS)
+  joints, keypoints = bodies(4)
+  confidence = np.random.default_rng(0).uniform(0.1, 1, keypoints.shape[:-1]).astype(np.float32)
+  confidence[0, 0, 3] = 0
+  inputs = codec.encode(keypoints, CAMERAS, confidence)
+  assert (plain.channels, codec.channels) == (2, 3) and inputs.shape == (*keypoints.shape[:-1], 3)
+  np.testing.assert_array_equal(inputs[..., 2], confidence)
+  np.testing.assert_array_equal(inputs[..., :2], plain.encode(keypoints, CAMERAS, confidence))
+  np.testing.assert_array_equal(codec.encode(keypoints, CAMERAS)[..., 2], 1)
+  np.testing.assert_array_equal(
+    codec.encode_target(joints, keypoints, CAMERAS), plain.encode_target(joints, keypoints, CAMERAS)
+  )
+  # It travels with the checkpoint, where it is on; off is as if it had not been said.
+  assert codecs.from_json(codec.to_json()) == codec != plain
+  assert codecs.build(name, H36M, {"confidence_channel": 0}, CLIPS) == plain
+  with pytest.raises(ValueError, match="confidence_channel=2.0, expected 0 or 1"):
+    codecs.build(name, H36M, {"confidence_channel": 2}, CLIPS)
 
 
 def test_screen_equals_the_golden_numbers():

@@ -16,6 +16,7 @@ from jaxpose.geometry.camera import Camera
 from jaxpose.skeleton import Skeleton
 
 AnyArray = Array | np.ndarray
+CONFIDENCE_CHANNEL = "confidence_channel"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +39,27 @@ class Codec:
 
   def __post_init__(self):
     constants = {k: _plain(v) for k, v in {**self.defaults, **self.constants}.items()}
+    if constants.get(CONFIDENCE_CHANNEL) == 0:  # as if it had not been given
+      del constants[CONFIDENCE_CHANNEL]
     object.__setattr__(self, "constants", constants)
-    known = (*self.defaults, *self.measured)
+    known = (*self.defaults, *self.measured, CONFIDENCE_CHANNEL)
     for key in constants:
       if key not in known:
-        raise ValueError(f"codec {self.name!r} has no constant {key!r}; it has {', '.join(known) or 'none'}")
+        raise ValueError(f"codec {self.name!r} has no constant {key!r}; it has {', '.join(known)}")
     for key in self.required:
       if key not in constants:
         raise ValueError(
           f"codec {self.name!r} lacks the constant {key!r}; give it, or build the codec from training clips: "
           f"codec.build({self.name!r}, skeleton, clips=clips)"
         )
+    if constants.get(CONFIDENCE_CHANNEL, 1) != 1:
+      raise ValueError(f"codec {self.name!r}: {CONFIDENCE_CHANNEL}={constants[CONFIDENCE_CHANNEL]!r}, expected 0 or 1")
     self._check_constants()
+
+  @property
+  def channels(self) -> int:
+    """How many numbers of each joint `encode` returns: 2, or 3 with the confidence."""
+    return 3 if CONFIDENCE_CHANNEL in self.constants else 2
 
   def __hash__(self) -> int:
     return hash((self.name, self.skeleton, json.dumps(self.constants, sort_keys=True)))
@@ -59,14 +69,18 @@ class Codec:
     keypoints_2d: Float[AnyArray, "*b J 2"],
     camera: Camera,
     confidence: Float[AnyArray, "*b J"] | None = None,
-  ) -> Float[Array, "*b J 2"]:
-    """Pixels [*b, J, 2] to network inputs [*b, J, 2].
+  ) -> Float[Array, "*b J {self.channels}"]:
+    """Pixels [*b, J, 2] to network inputs [*b, J, 2], or [*b, J, 3] with the confidence channel.
 
     Raises ValueError on a wrong shape and, for NumPy arrays, on NaN in a joint that is present (under `jit` no value
     can be looked at).
     """
     points, present = self._observed(keypoints_2d, camera, confidence)
-    return self._encode(points, present, camera)
+    inputs = self._encode(points, present, camera)
+    if self.channels == 2:
+      return inputs
+    certain = jnp.ones(inputs.shape[:-1], inputs.dtype) if confidence is None else jnp.asarray(confidence)
+    return jnp.concatenate([inputs, certain[..., None]], -1)
 
   def encode_target(
     self,

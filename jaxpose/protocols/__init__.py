@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxpose.data.clip import Clip
-from jaxpose.protocols import generic, h36m, mpi_inf_3dhp
+from jaxpose.protocols import generic, h36m, h36m_25d, mpi_inf_3dhp, pw3d_14
 from jaxpose.protocols.evaluation import evaluate_with
 from jaxpose.protocols.protocol import REQUIRED_FACTS, Protocol
 
-PROTOCOLS = {p.name: p for p in (h36m.H36M, mpi_inf_3dhp.OFFICIAL, mpi_inf_3dhp.POSEAUG, generic.GENERIC)}
+PROTOCOLS = {
+  p.name: p
+  for p in (h36m.H36M, h36m_25d.H36M_25D, mpi_inf_3dhp.OFFICIAL, mpi_inf_3dhp.POSEAUG, pw3d_14.PW3D_14, generic.GENERIC)
+}
 
-__all__ = ["PROTOCOLS", "REQUIRED_FACTS", "Protocol", "evaluate", "get"]
+__all__ = ["PROTOCOLS", "REQUIRED_FACTS", "Protocol", "evaluate", "factors", "get"]
 
 
 def get(name: str) -> Protocol:
@@ -19,6 +22,12 @@ def get(name: str) -> Protocol:
   if name not in PROTOCOLS:
     raise ValueError(f"unknown protocol {name!r}; known are {', '.join(PROTOCOLS)}")
   return PROTOCOLS[name]
+
+
+def factors(name: str, clips: Sequence[Clip]) -> list[np.ndarray] | None:
+  """The oracle [T] of each clip that predictions for a protocol are decoded with; None where it asks for none."""
+  factor = get(name).factor
+  return None if factor is None else [factor(clip) for clip in clips]
 
 
 def evaluate(

@@ -11,7 +11,7 @@ from jaxpose import bootstrap
 from jaxpose import skeleton as skeletons
 from jaxpose.data.clip import Clip
 from jaxpose.protocols import scoring
-from jaxpose.protocols.protocol import REQUIRED_FACTS, Protocol
+from jaxpose.protocols.protocol import FACTOR, REQUIRED_FACTS, Protocol
 
 # What the numbers of each kind let the ground truth decide, beyond the root.
 _ALIGNMENT = {
@@ -71,7 +71,7 @@ def evaluate_with(
     "codec": None,
     "annotation": None,
     **facts,
-    "oracles": sorted(facts["oracles"]),
+    "oracles": sorted({*facts["oracles"], *([FACTOR] if protocol.factor else [])}),
     "bootstrap": {"seed": seed, "resamples": resamples, "level": 0.95, "over": "(subject, sequence)"},
   }
   return report
@@ -79,12 +79,17 @@ def evaluate_with(
 
 def check_facts(protocol: Protocol, facts: dict) -> None:
   """Raises a ValueError that names the fact which is missing, has the wrong kind, or is not the caller's to state."""
-  required = (*REQUIRED_FACTS, *protocol.required)
+  required = (*REQUIRED_FACTS, *protocol.required, *(["codec"] if protocol.factor else []))
   missing = [f for f in required if f not in facts]
   if missing:
     raise ValueError(
       f"facts lack {', '.join(missing)}; protocol {protocol.name!r} needs {', '.join(required)}, "
       "because a number without them cannot be compared"
+    )
+  if protocol.factor and facts["codec"] != "image_25d":
+    raise ValueError(
+      f"facts['codec'] = {facts['codec']!r}; protocol {protocol.name!r} scores poses in 2.5D image space, which codec "
+      "'image_25d' alone predicts; use another protocol"
     )
   if isinstance(facts["oracles"], str) or not all(isinstance(o, str) for o in facts["oracles"]):
     raise ValueError(
@@ -121,8 +126,11 @@ def _select(protocol: Protocol, clips, predictions) -> tuple[list[tuple[Clip, np
     scoring.joint_map(clip, protocol)
     scoring.check(clip, prediction)
     reason = protocol.dropped(clip) or (None if clip.valid.any() else "no valid frame")
+    prepared = protocol.prepare(clip) if reason is None else clip
+    if reason is None and not prepared.valid.any():
+      reason = "no frame that the protocol scores"
     if reason is None:
-      kept.append((clip, prediction))
+      kept.append((prepared, prediction))
     else:
       dropped[clip.name] = reason
   if not kept:
@@ -132,7 +140,7 @@ def _select(protocol: Protocol, clips, predictions) -> tuple[list[tuple[Clip, np
 
 def _metrics(protocol: Protocol, scores: scoring.Scores, skeleton) -> tuple[list[str], np.ndarray]:
   """Names, and the mean of each metric over the frames of each cell, [N, M]; mpjve_mm is still NaN."""
-  everything = scores.over(range(skeleton.num_joints))
+  everything = scores.over(range(len(protocol.scored_joints(skeleton))))
   counted = scores.over(protocol.counted_joints(skeleton))
   means = np.concatenate([everything[..., :1], counted[..., 1:]], -1) / scores.frames[:, None, None]
   columns = {
@@ -179,7 +187,7 @@ def _joint_groups(protocol: Protocol, scores: scoring.Scores, skeleton, number: 
     means = scores.over(joints)[:, 0] / scores.frames[:, None]
     values, frames = _merge(means, scores.frames, scores.clip, number)
     row = _row(scoring.STATISTICS, bootstrap.average(values, frames, averaged))
-    table[group] = {**row, "joints": [skeleton.names[j] for j in joints]}
+    table[group] = {**row, "joints": [protocol.scored_joints(skeleton)[j] for j in joints]}
   return table
 
 
@@ -189,7 +197,8 @@ def _protocol_fields(protocol: Protocol, skeleton) -> dict:
     "protocol_version": protocol.version,
     "joint_set": skeleton.name,
     "root": skeleton.names[skeleton.root],
-    "counted_joints": [skeleton.names[j] for j in protocol.counted_joints(skeleton)],
+    **({"scored_joints": list(protocol.scored)} if protocol.scored else {}),
+    "counted_joints": [protocol.scored_joints(skeleton)[j] for j in protocol.counted_joints(skeleton)],
     "alignment": _ALIGNMENT,
     "scale": "metric; none fitted in unsuffixed metrics",
     "averaging": protocol.averaging,
@@ -228,5 +237,5 @@ def _digest(clips: Sequence[Clip]) -> str:
 _COMPUTED = (
   "protocol", "protocol_version", "joint_set", "root", "counted_joints", "alignment", "scale", "averaging", "pck",
   "auc", "frames", "sequences", "clusters", "dropped", "renamed_joints", "frame_rates", "scored_sha256",
-  "missing_actions", "bootstrap",
+  "scored_joints", "missing_actions", "space", "whole_windows", "ground_truth", "bootstrap",
 )  # fmt: skip

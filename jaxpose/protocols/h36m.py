@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jaxpose import skeleton as skeletons
 from jaxpose.data.clip import Clip
 from jaxpose.protocols.protocol import Protocol
 
@@ -37,6 +38,8 @@ def missing_actions(actions: Sequence[str]) -> dict:
   """A mean over fewer than 15 actions is another number; the fingerprint says which are missing."""
   return {"missing_actions": [a for a in ACTIONS if a not in actions]}
 
+
+SKELETON = skeletons.get("h36m_17")
 
 H36M = Protocol(
   "h36m", version=1, joint_set="h36m_17", averaging="actions", dropped=dropped, action=action, notes=missing_actions

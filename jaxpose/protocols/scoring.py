@@ -94,14 +94,15 @@ def score(clips: Sequence[Clip], predictions: Sequence[np.ndarray], protocol: Pr
 
 
 def _root_relative(clip: Clip, prediction, protocol: Protocol) -> np.ndarray:
-  """Prediction and ground truth [2, T, J, 3], in the protocol's joints, root at zero."""
+  """Prediction and ground truth [2, T, J, 3], in the protocol's scored joints, root at zero."""
   assert clip.joints_3d is not None  # `check` came first
   pair = np.stack([np.asarray(prediction, np.float32), clip.joints_3d])
   pair = np.where(clip.valid[:, None, None], pair, 0)  # NaN is allowed where nothing is scored
   mapped = joint_map(clip, protocol)
-  root = (clip.skeleton if mapped is None else mapped.target).root
+  skeleton = clip.skeleton if mapped is None else mapped.target
   pair = pair if mapped is None else mapped(pair)
-  return pair - pair[:, :, root : root + 1]
+  pair = pair - pair[:, :, skeleton.root : skeleton.root + 1]
+  return pair[:, :, [skeleton.index(n) for n in protocol.scored]] if protocol.scored else pair
 
 
 @jax.jit
