@@ -5,6 +5,14 @@ from ml_collections import ConfigDict
 # ISO's network (paper, section 3.3), narrow enough to train in minutes on two CPU cores, and with less dropout.
 ISO_MLP = dict(width=256, trunk_blocks=3, head_blocks=1, dropout=0.1, activation="leaky_relu", stem_norm=False)
 
+# Martinez et al. 2017, figure 2: ReLU, Kaiming's weights, and a root that is not predicted.
+MARTINEZ_MLP = dict(width=1024, trunk_blocks=2, head_blocks=0, dropout=0.5, activation="relu", initializer="kaiming")
+MARTINEZ_MLP.update(stem_norm=True, predict_root=False)
+
+# Human3.6M's subjects as the literature splits them; each is a split of the data set.
+H36M_TRAIN, H36M_TEST = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
+H36M_TRAIN_FRAMES = 1_559_752  # at 50 Hz, four cameras
+
 
 def is_quick(arg: str | None) -> bool:
   """Whether the config was asked for as FILE:quick; any other argument is an error."""
@@ -52,4 +60,22 @@ def add_iso(config: ConfigDict, objective: str = "cycle") -> ConfigDict:
     weight_3d=0.1,
     discriminator_options=dict(width=config.model_options.width),
   )
+  return config
+
+
+def lift_directly(config: ConfigDict, *, quick: bool, **model_options) -> ConfigDict:
+  """Turns an experiment into plain regression of joints as Martinez et al. train: no bone term, no mirroring."""
+  config.model_options = dict(MARTINEZ_MLP, **model_options)
+  if quick:
+    config.model_options.width = 128
+  config.method_options = dict(loss="l2", bone_weight=0.0, scale=1.0)
+  config.augment.flip = 0.0
+  return config
+
+
+def by_epochs(config: ConfigDict, frames: int, *, quick: bool, epochs: int, batch_size: int, eval_epochs: int = 1):
+  """Sets batch size and steps to `epochs` passes over `frames`, logged every epoch; :quick keeps its own."""
+  if not quick:
+    steps = frames // batch_size
+    config.update(batch_size=batch_size, num_steps=epochs * steps, log_every=steps, eval_every=eval_epochs * steps)
   return config

@@ -11,13 +11,15 @@ from typing import Any
 class DataConfig:
   """Which clips. World-space motion is seen through the virtual camera `rig` (data/cameras.py) at `fps`."""
 
-  dataset: str
+  dataset: str  # "name", or "name/config" where several configurations of it are built
   splits: tuple[str, ...]
   rig: str = ""
   rig_options: dict = dataclasses.field(default_factory=dict)
   fps: float | None = None
   include: tuple[str, ...] = ()  # sequence names; all when empty
   exclude: tuple[str, ...] = ()
+  skeleton: str = ""  # the joint set that clips are mapped to, by joint name; the data set's own when empty
+  protocol: str = ""  # of a target; the run's when empty
   seed: int = 0  # of the sampled cameras
 
   def __post_init__(self):
@@ -78,7 +80,7 @@ class Config:
 
   train: DataConfig
   validation: DataConfig
-  targets: dict[str, DataConfig]  # by name; evaluate and adapt choose among them
+  targets: dict[str, DataConfig]  # by name, in the order of names, which is that of a ConfigDict
   num_steps: int
   seed: int = 0
   batch_size: int = 64

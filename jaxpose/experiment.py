@@ -22,7 +22,7 @@ METHODS = {"supervised": supervised.create, "iso": iso.create}
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
   """The clips that a data config names."""
-  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "protocol"}
   return source.load_clips(data_dir=data_dir, **options)
 
 

@@ -1,11 +1,15 @@
 import importlib
 import json
+import pathlib
 
 import pytest
 
+from data_builders import build
 from jaxpose import config as configs
+from jaxpose import protocols, skeleton
 
-NAMES = ("synthetic_baseline", "synthetic_iso", "cmu_baseline", "cmu_iso")
+FILES = pathlib.Path(__file__).parents[1] / "configs"
+NAMES = sorted(path.stem for path in FILES.glob("*.py") if path.stem not in ("__init__", "common"))
 
 
 def get_config(name, arg=None):
@@ -22,6 +26,21 @@ def test_config_files_convert_and_survive_json(name, arg):
 @pytest.mark.parametrize("name", NAMES)
 def test_quick_is_shorter(name):
   assert get_config(name, "quick").num_steps < get_config(name).num_steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_holds_the_command(name):
+  text = importlib.import_module(f"configs.{name}").__doc__
+  assert f"python -m launch.train --config=configs/{name}.py --workdir=W --data_dir=DIR" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_data_sets_and_protocols_exist(name):
+  config = configs.from_dict(get_config(name))
+  for data in (config.train, config.validation, *config.targets.values()):
+    build.find(data.dataset)
+    assert not data.skeleton or skeleton.get(data.skeleton)
+    protocols.get(data.protocol or config.protocol)
 
 
 def test_unknown_argument_is_refused():

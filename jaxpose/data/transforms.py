@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from jaxpose.geometry import camera as cameras
+from jaxpose.geometry import placement
 from jaxpose.geometry.camera import Camera
 from jaxpose.skeleton import Skeleton
 
@@ -94,6 +96,42 @@ def missing_joints(batch: Batch, key: jax.Array, skeleton: Skeleton, probability
     **batch,
     "keypoints_2d": jnp.where(dropped[..., None], keypoints[..., root : root + 1, :], keypoints),
     "confidence": jnp.where(dropped, 0, confidence),
+  }
+
+
+def place_root(
+  batch: Batch, key: jax.Array, skeleton: Skeleton, boxes: Float[ArrayLike, "K 3"], nearest: float = 0.5
+) -> Batch:
+  """Moves each sample's root to where its projection has the box of a target body, drawn from `boxes`.
+
+  boxes: centre x, y and mean side in rays, as `placement.boxes` measures them on the target's unlabelled 2D poses. The
+  body keeps its pose and its orientation to the image axes; distance and place in the image become the target's: the
+  global position alignment of PoseDA (Chai et al., ICCV 2023; `placement.place_by_boxes`). A window moves as a whole,
+  by the mean of its valid frames' translations. The sample's own camera sees it there: keypoints agree with joints_3d.
+
+  A sample of which some joint would come nearer than `nearest` metres, or without a valid frame, stays as it is.
+
+  Trap: a camera that distorts far off its centre folds the image; draw boxes from cameras of a similar field of view.
+  """
+  boxes = jnp.asarray(boxes)
+  joints = jnp.asarray(batch["joints_3d"])
+  valid = jnp.asarray(batch["valid"])
+  chosen = jax.vmap(lambda k: jax.random.randint(k, (), 0, len(boxes)))(_keys(batch, key))
+  box = jnp.broadcast_to(boxes[chosen][:, None], (*valid.shape, 3))
+  known = valid[..., None, None]
+  root = joints[..., skeleton.root, :]
+  pose = jnp.where(known, joints - root[..., None, :], 0)  # first, so that an invalid frame's NaN goes nowhere
+  shift = placement.place_in_box(pose, box) - root
+  count = jnp.maximum(valid.sum(-1), 1)[:, None]
+  moved = joints + (jnp.where(known[..., 0], shift, 0).sum(-2) / count)[:, None, None]
+  near = jnp.where(known[..., 0], moved[..., 2], jnp.inf).min((-1, -2))
+  usable = (near >= nearest) & valid.any(-1)
+  projected = cameras.project(jnp.where(known, moved, 1), batch["camera"])
+  keypoints = jnp.where(known, projected, batch["keypoints_2d"])
+  return {
+    **batch,
+    "joints_3d": _choose(usable, moved, joints),
+    "keypoints_2d": _choose(usable, keypoints, jnp.asarray(batch["keypoints_2d"])),
   }
 
 

@@ -6,12 +6,14 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import tensorflow_datasets as tfds
 
 from data_builders import build
 from data_builders.cmu_mocap import cmu_mocap_dataset_builder
+from jaxpose.data import source
 from tests import raw_motion
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -60,7 +62,7 @@ def test_the_table_names_splits_and_files_left_out(raw, tmp_path):
 
 
 def test_errors_say_what_to_do(raw, tmp_path):
-  with pytest.raises(ValueError, match="unknown data set 'cmu'; known are cmu_mocap, bvh_mocap, synthetic_mocap"):
+  with pytest.raises(ValueError, match="unknown data set 'cmu'; known are .*cmu_mocap, bvh_mocap, synthetic_mocap"):
     build.build("cmu", tmp_path)
   with pytest.raises(FileNotFoundError, match="'.*missing' does not exist"):
     build.build("cmu_mocap", tmp_path, tmp_path / "missing")
@@ -88,38 +90,55 @@ def test_a_full_disk_leaves_nothing(raw, tmp_path, monkeypatch):
   assert build.build("cmu_mocap", tmp_path / "data", raw).splits["01"].sequences == 3
 
 
-# Builds, and stops for ever while it reads the second of three files, the first being held for writing.
+# Builds, and stops for ever while it reads the third of three files; the first is held for writing.
 STALL = """
 import sys, time
 from absl import flags
 from data_builders.cmu_mocap import cmu_mocap_dataset_builder as builder
 from launch import app, build_data
-parse, calls = builder.acclaim.parse_amc, []
-def stall(*args):
-  calls.append(1)
-  if len(calls) == 2:
-    print("stalled", flush=True)
+parse = builder.acclaim.parse_amc
+def stall(content, asf, name):
+  if name.endswith("01_10.amc"):
+    print("stalled", flush=True, file=sys.__stdout__)
     time.sleep(1e6)
-  return parse(*args)
+  return parse(content, asf, name)
 builder.acclaim.parse_amc = stall
 app.run(build_data.main)
 """
 
 
-@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
-def test_a_kill_leaves_no_half_of_a_data_set(kill, raw, tmp_path):
+def kept(data):
+  return list((data / "cmu_mocap").glob("unfinished.*/*.kept"))
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_kill_leaves_no_half_of_a_data_set_and_what_was_read_is_not_read_again(kill, raw, tmp_path, monkeypatch):
   data = tmp_path / "data"
   flags = ["--dataset=cmu_mocap", f"--data_dir={data}", f"--manual_dir={raw}"]
   with subprocess.Popen([sys.executable, "-c", STALL, *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
     assert process.stdout is not None
     assert any("stalled" in line for line in process.stdout)
+    while not kept(data):  # the other files, read by other threads
+      time.sleep(0.01)
     process.send_signal(kill)
-  assert process.returncode in (-signal.SIGKILL, 128 + signal.SIGTERM)
+  assert process.returncode in (-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT)
   left = [p.name for p in (data / "cmu_mocap").iterdir()]
-  assert str(cmu_mocap_dataset_builder.Builder.VERSION) not in left
-  if kill == signal.SIGTERM:
-    assert left == []
-  assert build.build("cmu_mocap", data, raw).splits["01"].sequences == 3
+  version = str(cmu_mocap_dataset_builder.Builder.VERSION)
+  assert version not in left
+  if kill != signal.SIGKILL:
+    assert left == [f"unfinished.{version}"]
+  with pytest.raises(FileNotFoundError, match="no data set 'cmu_mocap'"):
+    source.directory("cmu_mocap", data)
+
+  before, parse, parsed = len(kept(data)), cmu_mocap_dataset_builder.acclaim.parse_amc, []
+  monkeypatch.setattr(
+    cmu_mocap_dataset_builder.acclaim, "parse_amc", lambda *args: (parsed.append(args[2]), parse(*args))[1]
+  )
+  resumed = build.build("cmu_mocap", data, raw)
+  assert len(parsed) == 3 - before and parsed[-1].endswith("01_10.amc")
+  assert [p.name for p in (data / "cmu_mocap").iterdir()] == [version]
+  whole = build.build("cmu_mocap", tmp_path / "whole", raw)
+  assert contents(pathlib.Path(resumed.directory)) == contents(pathlib.Path(whole.directory))
 
 
 NO_TENSORFLOW = """

@@ -12,10 +12,8 @@ from tests import raw_motion
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def launch(*flags):
-  return subprocess.run(
-    [sys.executable, "-m", "launch.build_data", *map(str, flags)], cwd=ROOT, capture_output=True, text=True
-  )
+def launch(*flags, start=("-m", "launch.build_data")):
+  return subprocess.run([sys.executable, *start, *map(str, flags)], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_builds_and_prints_a_table(tmp_path):
@@ -44,6 +42,30 @@ def test_an_error_is_one_clear_message(flags, code, message, tmp_path):
   assert done.returncode == code
   assert message in done.stderr and "Traceback" not in done.stderr
   assert done.stderr.count("error:") == 1 and done.stdout == ""
+
+
+def test_a_fixture_is_built_and_verified_as_partial(tmp_path):
+  flags = ["--dataset=lsp/lspet", f"--data_dir={tmp_path}", "--fixture", "--verify"]
+  done = launch(*flags)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith("split") and "a fixture: made-up people" in done.stdout
+  assert done.stdout.splitlines()[-1].startswith("partial: a fixture")
+  again = launch("--dataset=lsp/lspet", f"--data_dir={tmp_path}", "--verify")
+  assert again.returncode == 1 and "was built of a fixture, not real files" in again.stderr
+
+
+DIFFERENT = """
+from launch import app, build_data
+build_data.build.verify = lambda dataset, built: ("different: not the published data set", "different")
+app.run(build_data.main)
+"""
+
+
+def test_another_data_set_than_the_published_one_ends_with_an_error_code(tmp_path):
+  flags = ["--dataset=lsp/lspet", f"--data_dir={tmp_path}", "--fixture"]
+  assert launch(*flags, start=("-c", DIFFERENT)).returncode == 0
+  done = launch(*flags, "--verify", start=("-c", DIFFERENT))
+  assert done.returncode == 1 and done.stdout.splitlines()[-1] == "different: not the published data set"
 
 
 def test_debug_keeps_the_traceback(tmp_path):
