@@ -167,3 +167,43 @@ def restore_variables(workdir: str, step: int, variables):
       args=ocp.args.Composite(state=ocp.args.PyTreeRestore(want, partial_restore=True, restore_args=args)),
     )["state"]
   return {"params": restored["params"], **restored["model_state"]}
+
+
+def save_state(folder: str, step: int, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
+  """Saves named arrays that are no training run's, with a JSON description, in place of what `folder` held before.
+
+  Returns when they are on disk. `step` must grow from save to save. Raises OSError when they cannot be written.
+  """
+  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+  args = ocp.args.Composite(state=ocp.args.StandardSave(dict(arrays)), description=ocp.args.JsonSave(dict(description)))
+  try:
+    with ocp.CheckpointManager(_state_folder(folder), options=options) as manager:
+      manager.save(step, args=args, force=True)
+  except Exception as error:
+    if not _is_os_error(error):
+      raise
+    raise OSError(f"could not write the state to {folder!r}: {error}. What it held before is intact") from error
+
+
+def restore_state(folder: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+  """The arrays and the description that `save_state` wrote last, or None where there are none.
+
+  Raises a ValueError that names the folder if what is there cannot be read.
+  """
+  if not _state_folder(folder).exists():
+    return None
+  try:
+    with ocp.CheckpointManager(_state_folder(folder)) as manager:
+      step = manager.latest_step()
+      if step is None:
+        return None
+      described = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))["description"]
+      restored = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore()))["state"]
+  except (ValueError, KeyError, FileNotFoundError) as error:
+    raise ValueError(f"the state in {folder!r} cannot be read: {error}. Remove the folder to begin anew") from error
+  return {name: np.asarray(leaf) for name, leaf in restored.items()}, described
+
+
+def _state_folder(folder: str) -> epath.Path:
+  # Not a run's own folder of checkpoints, of which only one would be kept.
+  return epath.Path(os.path.abspath(os.path.expanduser(folder))) / "state"

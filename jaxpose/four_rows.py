@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpose import bootstrap, plot, report, runs
+from jaxpose import adaptation, bootstrap, plot, report, runs
+from jaxpose.data import source
 from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 from jaxpose.runs import AdaptConfig
@@ -44,8 +45,12 @@ def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, p
       )
   predictions, reports = {}, {}
   for name, row in table.items():
-    predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt)
-    scored = runs.score(row.trained, label, data, clips, predictions[name], protocol=protocol, adapt=row.adapt)
+    known = adaptation.source_clips(row.trained, data_dir) if row.adapt.gate else None
+    predictions[name], timing = runs.predict(
+      row.trained, clips, adapt=row.adapt, **({} if known is None else {"source": known})
+    )
+    told: dict[str, Any] = dict(protocol=protocol, adapt=row.adapt, built=source.facts(data.dataset, data_dir))
+    scored = runs.score(row.trained, label, data, clips, predictions[name], **told)
     reports[name] = {**scored, "timing": timing}
   first = next(iter(reports))
   for name, own in reports.items():

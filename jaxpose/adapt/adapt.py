@@ -16,6 +16,9 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
+from jaxpose.adapt import chunk as chunks
+from jaxpose.adapt import gauss_newton
+from jaxpose.adapt.gauss_newton import Solver
 from jaxpose.adapt.objectives import Objective, Variables
 
 Instance = Mapping[str, Any]  # "inputs" [T, J, C]; "flipped", its mirror image, where predictions average the two
@@ -69,19 +72,17 @@ def merge(split: Split) -> dict[str, Any]:
   return {**split.frozen, "params": {**split.frozen["params"], **split.adapted}}
 
 
-def rows_of(recent: Instance, copies: int, flip_rows: bool = False) -> Float[Array, "N T J C"]:
-  """The batch that one step of adaptation sees: `copies` rows from the recent instances [M, T, J, C], in turn.
+def drawn_from(recent: Instance, copies: int, flip_rows: bool = False) -> tuple[Float[Array, "N T J C"], int]:
+  """What one step of adaptation sees of the recent instances [M, T, J, C]: the different rows, and copies of each.
 
-  With `flip_rows`, every second round of them is mirrored. A ValueError if some of the recent instances would not fit.
+  With `flip_rows`, their mirror images are rows too. A ValueError unless `copies` rows hold all of them equally often.
   """
-  available = jnp.asarray(recent["inputs"])
-  if flip_rows:
-    if "flipped" not in recent:
-      raise ValueError(f"flip_rows needs 'flipped' beside 'inputs'; the instance has {', '.join(recent)}")
-    available = jnp.concatenate([available, jnp.asarray(recent["flipped"])])
-  if copies < len(available):
-    raise ValueError(f"copies={copies} rows do not hold the {len(available)} different ones; raise copies")
-  return available[np.arange(copies) % len(available)]
+  if flip_rows and "flipped" not in recent:
+    raise ValueError(f"flip_rows needs 'flipped' beside 'inputs'; the instance has {', '.join(recent)}")
+  rows = jnp.concatenate([jnp.asarray(recent[name]) for name in (["inputs", "flipped"] if flip_rows else ["inputs"])])
+  if copies < 1 or copies % len(rows):
+    raise ValueError(f"copies={copies} must be a positive multiple of the {len(rows)} different rows of a step")
+  return rows, copies // len(rows)
 
 
 def adapt_one(
@@ -97,10 +98,10 @@ def adapt_one(
 ) -> tuple[dict[str, Any], Float[Array, " K"]]:
   """Adapts to ONE instance by `num_steps` steps from fresh optimizer moments: adapted parameters and the losses.
 
-  The rows are `copies` copies, so that one step sees as many random projections. `objective` is in evaluation mode.
+  One step sees `copies` copies of it, so many random projections. `objective` is in evaluation mode.
   """
-  rows = rows_of({k: jnp.asarray(v)[None] for k, v in instance.items()}, copies, flip_rows)
-  own = dict(objective=objective, tx=tx, num_steps=num_steps)
+  rows, copies = drawn_from({k: jnp.asarray(v)[None] for k, v in instance.items()}, copies, flip_rows)
+  own = dict(objective=objective, tx=tx, num_steps=num_steps, copies=copies)
   (adapted, _), losses = descend((split.adapted, tx.init(split.adapted)), split.frozen, rows, key, **own)
   return adapted, losses
 
@@ -117,34 +118,63 @@ def predict_names(infer: Infer, split: Split, instances: Mapping[str, Array], ke
   return dict(zip(instances, jnp.split(outputs, len(instances))))
 
 
-def descend(carry, frozen, rows, key, *, objective: Objective, tx, num_steps: int):
-  """`num_steps` steps of (adapted, opt_state); the losses before each.
+def descend(carry, frozen, rows, key, *, objective: Objective, tx, num_steps: int, copies: int = 1):
+  """`num_steps` steps of (adapted, opt_state); the losses before each. `copies` is the objective's, a row.
 
-  A single step goes without the scan: under vmap its weights are then still those shared by all instances, so its
-  passes are one matrix product for all of them, and the parts that no prediction uses need no update.
+  The first and the last step stand outside the loop. Before the first, the moments are zero and are not read. After the
+  last, what nobody asks for (moments, parts that no prediction uses) is neither computed nor written.
   """
 
   def step(carry, key):
     adapted, opt_state = carry
 
     def loss_fn(adapted):
-      return objective(merge(Split(adapted, frozen)), rows, key)[0]
+      return objective(merge(Split(adapted, frozen)), rows, key, copies=copies)[0]
 
     loss, grads = jax.value_and_grad(loss_fn)(adapted)
+    grads = _complete(grads)
     updates, opt_state = tx.update(grads, opt_state, adapted)
     return (optax.apply_updates(adapted, updates), opt_state), loss
 
   if num_steps < 1:
     return carry, jnp.zeros((0,))
   keys = jax.random.split(key, num_steps)
+  carry, first = step(carry, keys[0])
+  losses = [first[None]]
+  if num_steps > 2:
+    carry, middle = jax.lax.scan(step, carry, keys[1:-1])
+    losses.append(middle)
   if num_steps > 1:
-    return jax.lax.scan(step, carry, keys)
-  carry, loss = step(carry, keys[0])
-  return carry, loss[None]
+    carry, last = step(carry, keys[-1])
+    losses.append(last[None])
+  return carry, jnp.concatenate(losses)
 
 
-@functools.partial(jax.jit, static_argnames=("infer", "objective", "tx", "num_steps", "copies", "flip_rows"))
-def vanilla_chunk(split: Split, instances: Instance, ids, base_key: jax.Array, *, infer: Infer, **options):
+def _complete(grads):
+  """The gradients, none of which is there before all are.
+
+  A layer's update waits for its own gradient, but not for the pass back through that layer, which reads the weights
+  too: unless something says which comes first, XLA keeps a copy of all weights in every step.
+  """
+  after = 0 * sum(g[(0,) * g.ndim] for g in jax.tree.leaves(grads))
+  return jax.tree.map(lambda g: g + after, grads)
+
+
+_STATIC = ("infer", "objective", "tx", "num_steps", "copies", "flip_rows", "side_by_side", "solver")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
+def vanilla_chunk(
+  split: Split,
+  instances: Instance,
+  ids,
+  base_key: jax.Array,
+  *,
+  infer: Infer,
+  side_by_side: bool,
+  solver: Solver | None = None,
+  **options,
+):
   """`vanilla` for instances [N, T, J, C] that fit in memory at once: outputs [N, T, J, 3] and losses [N, K]."""
 
   def one(instance, id):
@@ -152,7 +182,26 @@ def vanilla_chunk(split: Split, instances: Instance, ids, base_key: jax.Array, *
     adapted, losses = adapt_one(split, instance, adapt_key, **options)
     return predict_one(infer, Split(adapted, split.frozen), instance, infer_key), losses
 
-  return jax.vmap(one)(instances, ids)
+  if solver is not None:  # nothing is random, and the weights stay shared: side by side on any platform
+    solved = jax.vmap(functools.partial(gauss_newton.adapt_one, solver, merge(split)))(instances)
+    return solved.outputs, solved.losses
+  if side_by_side:
+    return jax.vmap(one)(instances, ids)
+  return jax.lax.map(lambda x: one(*x), (instances, ids))
+
+
+@functools.partial(jax.jit, static_argnames=(*_STATIC, "sharding"))
+def spread_chunk(split: Split, instances: Instance, ids, base_key: jax.Array, *, sharding: NamedSharding, **options):
+  """`vanilla_chunk` on every device of `sharding` for its own instances. Nothing passes between devices."""
+  everywhere, own = PartitionSpec(), sharding.spec
+  run = jax.shard_map(
+    functools.partial(vanilla_chunk, **options),
+    mesh=sharding.mesh,
+    in_specs=(everywhere, own, own, everywhere),
+    out_specs=own,
+    check_vma=False,
+  )
+  return run(split, instances, ids, base_key)
 
 
 def vanilla(
@@ -162,21 +211,28 @@ def vanilla(
   base_key: jax.Array,
   *,
   infer: Infer,
-  objective: Objective,
+  objective: Objective | None,
   tx: optax.GradientTransformation,
   num_steps: int = MODES["vanilla"].num_steps,
   copies: int = 16,
   flip_rows: bool = False,
-  chunk: int = 16,
+  chunk: int | None = None,
   sharding: NamedSharding | None = None,
+  side_by_side: bool | None = None,
+  solver: Solver | None = None,
   progress: Callable[[int], Any] | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
   """Every instance adapted alone, from the source weights, then predicted: outputs [N, T, J, 3] by name, losses [N, K].
 
   instances: arrays [N, T, J, C]. ids: one integer an instance; its key is fold_in(base_key, id), so results depend on
-  no order and no chunk size. `chunk` instances are adapted at once: each costs its gradients, moments and copies of
-  the adapted parameters, and nothing for the frozen ones. `sharding` spreads a chunk's leading axis over this
-  process's devices. `progress` is called with the number of instances of each finished chunk.
+  no order and no chunk size. `sharding` spreads a chunk's leading axis over this process's devices. `progress` is
+  called with the number of instances of each finished chunk.
+
+  side_by_side: all instances of a chunk in every operation, which fills a GPU or TPU, or one after another within the
+  chunk, which keeps a CPU in its caches; None chooses by platform. Side by side, an instance costs its gradients,
+  moments and copy of the adapted parameters, and nothing for the frozen ones. chunk: None takes what memory allows.
+
+  solver: instead of objective and tx, explain each instance in Gauss-Newton steps (gauss_newton.py).
 
   Trap: where the objective draws nothing at random (reprojection, bone lengths), copies=1 gives the same in less time.
   """
@@ -185,18 +241,28 @@ def vanilla(
     raise ValueError(f"{len(ids)} ids for {count} instances; every instance has one")
   if not count:
     raise ValueError("no instances to adapt to")
+  devices = 1 if sharding is None else sharding.num_devices
+  if side_by_side is None:
+    side_by_side = jax.default_backend() != "cpu"
+  if chunk is None:
+    chunk = chunks.automatic(split.adapted, tx, side_by_side, devices)
+    while chunk > devices and chunk // 2 >= count:
+      chunk //= 2
   if chunk < 1 or (sharding is not None and chunk % sharding.num_devices):
-    devices = 1 if sharding is None else sharding.num_devices
     raise ValueError(f"chunk={chunk} must be a positive multiple of the {devices} devices it is spread over")
   chunk = chunk if sharding is not None else min(chunk, count)
   options = dict(infer=infer, objective=objective, tx=tx, num_steps=num_steps, copies=copies, flip_rows=flip_rows)
+  options |= dict(side_by_side=side_by_side, solver=solver)
   if sharding is not None:
     split, base_key = jax.device_put((split, base_key), NamedSharding(sharding.mesh, PartitionSpec()))
+    adapt_chunk = functools.partial(spread_chunk, sharding=sharding)
+  else:
+    adapt_chunk = vanilla_chunk
   results, pending = [], []
   for start in range(0, count, chunk):
     rows = np.minimum(np.arange(start, start + chunk), count - 1)  # the last chunk repeats its last instance
     block = jax.device_put(({k: v[rows] for k, v in instances.items()}, ids[rows]), sharding)
-    running = vanilla_chunk(split, *block, base_key, **options), min(chunk, count - start)
+    running = adapt_chunk(split, *block, base_key, **options), min(chunk, count - start)
     # Fetched only now: the device is already busy with the next chunk.
     results += [_fetch(result, size, progress) for result, size in pending]
     pending = [running]

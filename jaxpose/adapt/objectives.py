@@ -1,7 +1,9 @@
 """Self-supervised losses: what an unlabelled 2D pose can teach. Training and adaptation share them.
 
-An objective is objective(variables, inputs [N, T, J, C], key) -> (scalar, metrics): pure, deterministic given the key,
-and in evaluation mode (no dropout, normalisation frozen), as ISO adapts. Any sum of objectives is one (`combine`).
+An objective is objective(variables, inputs [N, T, J, C], key, copies=1) -> (scalar, metrics): pure, deterministic given
+the key, and in evaluation mode (no dropout, normalisation frozen), as ISO adapts. `copies` is how many times it draws
+anew for every row: the loss is that of N * copies rows, but whatever does not depend on the draw (lifting a row,
+judging it) is computed once a row. One that draws nothing ignores it. Any sum of objectives is one (`combine`).
 
 A missing joint enters a network as exactly 0 (codec); it takes no part in any comparison with the input.
 """
@@ -19,6 +21,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from jaxpose import losses
 from jaxpose import metrics as measures
+from jaxpose.adapt import players
 from jaxpose.codec import Codec
 from jaxpose.geometry import projection
 from jaxpose.models import lifter as lifters
@@ -26,7 +29,7 @@ from jaxpose.models.lifter import Lifter
 
 Variables = Mapping[str, Any]
 Metrics = dict[str, Array]
-Objective = Callable[[Variables, Array, jax.Array], tuple[Array, Metrics]]
+Objective = Callable[..., tuple[Array, Metrics]]
 Lifting = Callable[[Array, Array], Array]
 # The two players' losses before they are added up, and metrics: `terms` with its modules bound.
 Terms = Callable[..., tuple[Array, Array, Metrics]]
@@ -57,8 +60,8 @@ def cycle(
 def both_players(own: Terms) -> Objective:
   """The min-max problem of Eq. 6 as one scalar: each player's term stops the gradient of the other player."""
 
-  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
-    generator, discriminator, metrics = own(variables, inputs, key)
+  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
+    generator, discriminator, metrics = own(variables, inputs, key, copies=copies)
     return generator + discriminator, metrics
 
   return objective
@@ -106,6 +109,7 @@ def terms(
   outputs: Float[Array, "N T J 3"] | None = None,
   valid: Bool[Array, "N T"] | None = None,
   train: bool = False,
+  copies: int = 1,
 ) -> tuple[Float[Array, ""], Float[Array, ""], Metrics]:
   """The losses of the generator (the lifter) and of the discriminator, on a random projection y of the lifted pose X.
 
@@ -114,10 +118,15 @@ def terms(
   coordinates, everything is averaged over (valid) frames. One rotation a row: a window's frames turn together.
 
   outputs: the self-supervised head's outputs for the inputs, where the caller has them already. train: with dropout
-  and batch statistics; running statistics never change here.
+  and batch statistics; running statistics never change here. copies: random projections of every row; the row itself is
+  lifted and judged once.
   """
-  lift_key, relift_key, rotation_key, real_key, fake_key = jax.random.split(key, 5)
-  flat, root = inputs[..., :2], codec.skeleton.root
+  lift_key, relift_key, rotation_key, judge_key = jax.random.split(key, 4)
+  flat, root, rows = inputs[..., :2], codec.skeleton.root, len(inputs)
+
+  def copied(x):  # the row of copy i is i % rows
+    return jnp.tile(x, (copies,) + (1,) * (x.ndim - 1))
+
   present = jnp.any(flat != 0, -1, keepdims=True)
   if valid is None:
     valid = jnp.ones(inputs.shape[:2], bool)
@@ -127,30 +136,31 @@ def terms(
     features, _ = lifters.apply(lifter.trunk, variables, "trunk", rows, train, trunk_key)
     return lifters.apply(lifter.head, variables, "self_supervised_head", features, train, head_key)[0]
 
-  judgement = lifters.part(variables, "discriminator")
+  mean = functools.partial(masked_mean, valid=copied(valid))
+  pose = copied(to_pose(lift(inputs, lift_key) if outputs is None else outputs, inputs))
+  rotation = projection.sample_rotation(rotation_key, (rows * copies,), azimuth, elevation)
+  rotation = jnp.broadcast_to(rotation[:, None], (*pose.shape[:2], 3, 3))
+  projected = jnp.where(copied(present), codec.project(projection.rotate(pose, rotation, root)), 0)
 
-  def judge(poses, key, weights=judgement) -> Array:
+  def judge(weights, poses, key) -> Array:
     return jnp.asarray(discriminator.apply(weights, poses, train=train, rngs={"dropout": key} if train else None))
 
-  mean = functools.partial(masked_mean, valid=valid)
-  pose = to_pose(lift(inputs, lift_key) if outputs is None else outputs, inputs)
-  rotation = projection.sample_rotation(rotation_key, inputs.shape[:1], azimuth, elevation)
-  rotation = jnp.broadcast_to(rotation[:, None], (*inputs.shape[:2], 3, 3))
-  projected = jnp.where(present, codec.project(projection.rotate(pose, rotation, root)), 0)
-
-  real, fake = judge(flat, real_key), judge(jax.lax.stop_gradient(projected), fake_key)
-  discriminator_loss = mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
-  generator_loss = mean(jax.nn.softplus(-judge(projected, fake_key, jax.lax.stop_gradient(judgement))))
+  weights = lifters.part(variables, "discriminator")
+  of_judge, of_lifter = players.apart(judge)(weights, jnp.concatenate([flat, projected]), judge_key)
+  real, fake = of_judge[:rows], of_judge[rows:]
+  discriminator_loss = masked_mean(jax.nn.softplus(-real), valid) + mean(jax.nn.softplus(fake))
+  generator_loss = mean(jax.nn.softplus(-of_lifter[rows:]))
+  accuracy = masked_mean((real > 0).astype(jnp.float32), valid) + mean((fake < 0).astype(jnp.float32))
   metrics = {
     "generator": generator_loss,
     "discriminator": discriminator_loss,
-    "discriminator_accuracy": mean(((real > 0).astype(jnp.float32) + (fake < 0).astype(jnp.float32)) / 2),
+    "discriminator_accuracy": accuracy / 2,
   }
   if weight_2d or weight_3d:
-    again = jnp.concatenate([projected, inputs[..., 2:]], -1)
+    again = jnp.concatenate([projected, copied(inputs[..., 2:])], -1)
     returned = projection.rotate(to_pose(lift(again, relift_key), again), jnp.swapaxes(rotation, -1, -2), root)
-    reprojected = jnp.where(present, codec.project(returned), 0)
-    metrics["cycle_2d"] = mean(losses.squared_error(reprojected, flat).sum(-1))
+    reprojected = jnp.where(copied(present), codec.project(returned), 0)
+    metrics["cycle_2d"] = mean(losses.squared_error(reprojected, copied(flat)).sum(-1))
     metrics["cycle_3d"] = mean(losses.squared_error(returned, pose).sum(-1))
     generator_loss += weight_2d * metrics["cycle_2d"] + weight_3d * metrics["cycle_3d"]
   return generator_loss, discriminator_loss, metrics
@@ -189,8 +199,8 @@ def reprojection(lifter: Lifter, codec: Codec, weight: float = 10.0) -> Objectiv
   and makes poses worse; bone lengths hold the depth.
   """
 
-  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
-    del key
+  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
+    del key, copies
     flat = inputs[..., :2]
     error = losses.squared_error(codec.project(_predict(lifter, variables, inputs)), flat)
     present = jnp.any(flat != 0, -1)
@@ -210,8 +220,8 @@ def bone_lengths(lifter: Lifter, codec: Codec, lengths: Float[ArrayLike, " K"], 
   if lengths.shape != (bones,):
     raise ValueError(f"lengths has shape {lengths.shape}; skeleton {codec.skeleton.name!r} has {bones} bones")
 
-  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
-    del key
+  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
+    del key, copies
     own = measures.safe_norm(losses.bone_vectors(_predict(lifter, variables, inputs), codec.skeleton))
     value = ((own - lengths.reshape((1,) * (own.ndim - 1) + (bones,))) ** 2).sum(-1).mean()
     return weight * value, {"bone_lengths": value}
@@ -235,10 +245,10 @@ def combine(weighted: Mapping[str, tuple[float, Objective]]) -> Objective:
   if not weighted:
     raise ValueError("no objectives to combine; name at least one")
 
-  def objective(variables: Variables, inputs: Array, key: jax.Array) -> tuple[Array, Metrics]:
+  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
     total, metrics = jnp.zeros(()), {}
     for i, (name, (weight, own)) in enumerate(weighted.items()):
-      value, more = own(variables, inputs, jax.random.fold_in(key, i))
+      value, more = own(variables, inputs, jax.random.fold_in(key, i), copies)
       total += weight * value
       metrics.update({f"{name}/{k}": v for k, v in more.items()})
     return total, metrics

@@ -80,7 +80,8 @@ def test_a_step_down_the_scalar_is_a_step_of_the_game():
   generator, judging = (jax.tree.map(lambda x, i=i: x[i], jacobian) for i in (0, 1))
   for part, own in (("trunk", generator), ("self_supervised_head", generator), ("discriminator", judging)):
     jax.tree.map(close, both[part], own[part])
-  assert not any(np.any(g) for g in jax.tree.leaves((generator["discriminator"], judging["trunk"], both["head"])))
+  nothing = jax.tree.leaves((generator["discriminator"], judging["trunk"], both["head"]))
+  assert max(np.abs(g).max() for g in nothing) < 1e-15
 
   def move(part):
     return players({**params, part: jax.tree.map(lambda w, g: w - 1e-3 * g, params[part], both[part])})
@@ -153,6 +154,18 @@ def test_a_missing_joint_is_compared_with_nothing():
   gradient = jax.jit(jax.value_and_grad(lambda p: cycle({**variables, "params": p}, jnp.zeros_like(inputs), KEY)[0]))
   value, grads = gradient(variables["params"])
   assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+def test_copies_are_rows_written_out():
+  """Also the gradients: a row that is lifted and judged once counts as often as its copies."""
+  variables, inputs = data()
+  rows, written_out = inputs[:2], jnp.tile(inputs[:2], (3, 1, 1, 1))
+  for own in (objectives.cycle(LIFTER, CODEC, JUDGE), objectives.reprojection(LIFTER, CODEC)):
+    gradient = jax.jit(
+      jax.value_and_grad(lambda p, x, n, own=own: own({**variables, "params": p}, x, KEY, copies=n)[0]),
+      static_argnums=2,
+    )
+    jax.tree.map(close, gradient(variables["params"], rows, 3), gradient(variables["params"], written_out, 1))
 
 
 def test_build_joins_names_and_lists_them():

@@ -98,6 +98,8 @@ def test_eight_devices_give_what_one_gives():
   assert sharding.num_devices == 8
   spread, _ = run(split, instances, chunk=8, sharding=sharding)
   close(spread["inputs"], run(split, instances)[0]["inputs"])
+  beside, _ = run(split, instances, chunk=8, sharding=sharding, side_by_side=True)
+  close(beside["inputs"], spread["inputs"])
   with pytest.raises(ValueError, match="chunk=3 must be a positive multiple of the 8 devices"):
     run(split, instances, sharding=sharding)
 
@@ -145,17 +147,28 @@ def test_a_supervised_model_adapts_by_reprojection():
   close(losses, same)
 
 
-def test_rows_are_copies_and_mirror_images():
+def test_a_step_draws_equally_often_from_every_row():
   _, instances = data()
   recent = {k: v[:2] for k, v in instances.items()}
-  rows = adapt.rows_of(recent, 5)
-  np.testing.assert_array_equal(rows, instances["inputs"][[0, 1, 0, 1, 0]])
-  rows = adapt.rows_of(recent, 6, flip_rows=True)
-  np.testing.assert_array_equal(rows[2:4], instances["flipped"][:2])
-  with pytest.raises(ValueError, match="copies=3 rows do not hold the 4 different ones"):
-    adapt.rows_of(recent, 3, flip_rows=True)
+  rows, copies = adapt.drawn_from(recent, 6)
+  np.testing.assert_array_equal(rows, recent["inputs"])
+  assert copies == 3
+  rows, copies = adapt.drawn_from(recent, 8, flip_rows=True)
+  np.testing.assert_array_equal(rows[2:], recent["flipped"])
+  assert copies == 2
+  with pytest.raises(ValueError, match="copies=6 must be a positive multiple of the 4 different rows"):
+    adapt.drawn_from(recent, 6, flip_rows=True)
   with pytest.raises(ValueError, match="needs 'flipped'"):
-    adapt.rows_of({"inputs": recent["inputs"]}, 4, flip_rows=True)
+    adapt.drawn_from({"inputs": recent["inputs"]}, 4, flip_rows=True)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4])
+def test_side_by_side_is_one_after_another(num_steps):
+  variables, instances = data()
+  split = adapt.split_variables(variables)
+  both = [run(split, instances, num_steps=num_steps, side_by_side=s) for s in (True, False)]
+  jax.tree.map(close, *both)
+  assert both[0][1].shape == (len(IDS), num_steps)
 
 
 def test_one_compilation_serves_every_chunk_and_call():

@@ -1,0 +1,74 @@
+"""Streams on disk: what a finished run of online adaptation leaves, and what the next one goes on from."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxpose import checkpoint
+from jaxpose.adapt.online import OnlineState
+
+
+def save(folder: str, states: Mapping[str, OnlineState], settings: Mapping[str, Any]) -> None:
+  """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there."""
+  leaves = _named(dict(states))
+  described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves)}
+  seen = sum(int(s.seen) for s in states.values())
+  checkpoint.save_state(folder, seen, {str(i): np.asarray(x) for i, x in enumerate(leaves.values())}, described)
+
+
+def load(folder: str, like: OnlineState, settings: Mapping[str, Any]) -> dict[str, OnlineState]:
+  """The streams saved in `folder`, by name; none where nothing was saved yet.
+
+  like: a stream's state with the shapes of this run. Raises a ValueError that names what differs, if the streams were
+  adapted with other settings or are of another shape.
+  """
+  found = checkpoint.restore_state(folder)
+  if found is None:
+    return {}
+  arrays, described = found
+  stored = described["settings"]
+  differing = [n for n in {**stored, **settings} if stored.get(n) != settings.get(n)]
+  if differing:
+    values = (f"{n}: saved {_short(stored.get(n))}, now {_short(settings.get(n))}" for n in differing)
+    raise ValueError(
+      f"the streams saved in {folder!r} were adapted in another way: {'; '.join(values)}. Go on with their settings, "
+      "or choose another folder"
+    )
+  by_name = {name: arrays[str(i)] for i, name in enumerate(described["leaves"])}
+  tree = {stream: like for stream in described["streams"]}
+  wanted = _named(tree)
+  for name in {**by_name, **wanted}:
+    shapes = [np.shape(t[name]) if name in t else None for t in (by_name, wanted)]
+    if shapes[0] != shapes[1]:
+      raise ValueError(f"the streams saved in {folder!r} do not fit: {name} is {shapes[0]}, this run has {shapes[1]}")
+  return jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
+
+
+def weights_digest(variables: Any) -> str:
+  """SHA-256 over the weights, with their names and shapes: tells one trained model from another of the same sizes."""
+  digest = hashlib.sha256()
+  for name, leaf in _named(variables).items():
+    array = np.asarray(leaf)
+    digest.update(f"{name} {array.shape} {array.dtype}".encode())
+    digest.update(array.tobytes())
+  return digest.hexdigest()
+
+
+def names(streams: Sequence[str]) -> list[str]:
+  """The streams' names; a ValueError if two share one, since a state is found again by its name."""
+  twice = sorted({n for n in streams if list(streams).count(n) > 1})
+  if twice:
+    raise ValueError(f"two streams are called {twice[0]!r}; a saved stream is found by its name, so give each its own")
+  return list(streams)
+
+
+def _named(tree: Any) -> dict[str, Any]:
+  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _short(value: Any) -> str:
+  text = repr(value)
+  return text if len(text) <= 40 else f"{text[:37]}..."
