@@ -1,5 +1,6 @@
 """What builders of raw motion files share: files in a folder or a zip, and splits that skip what cannot be read."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -121,11 +122,20 @@ def splits(
       return []
     return result
 
+  @contextlib.contextmanager
+  def closed_at_an_error() -> Iterator[None]:
+    try:
+      yield
+    except BaseException:  # one that ends the build: Ctrl-C, a full disk, a file server that went away
+      progress.close()
+      raise
+
   first: dict[str, resume.Examples] = {}
   rest: dict[str, list[str]] = {}
   begin = threads.ahead(up_to_an_example, list(files.values()), workers)
   for number, (split, names) in enumerate(files.items()):
-    results = begin(number)
+    with closed_at_an_error():
+      results = begin(number)
     examples = [example for name, result in zip(names, results) for example in accept(name, result)]
     if examples:
       first[split], rest[split] = examples, list(names[len(results) :])
@@ -136,9 +146,10 @@ def splits(
   coming = threads.ahead(examples_of, [name for names in rest.values() for name in names], workers)
 
   def generate(split: str, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from first.pop(split)
-    for at, name in enumerate(rest[split], start):
-      yield from accept(name, coming(at))
+    with closed_at_an_error():
+      yield from first.pop(split)
+      for at, name in enumerate(rest[split], start):
+        yield from accept(name, coming(at))
 
   starts = itertools.accumulate((len(names) for names in rest.values()), initial=0)
   return {split: generate(split, start) for split, start in zip(rest, starts)}

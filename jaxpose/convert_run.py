@@ -30,6 +30,11 @@ def write_motionbert(path: str, workdir: str, config: Config, joints: Skeleton, 
   options = {**config.model_options, **sizes, "num_heads": heads}
   config = dataclasses.replace(config, model="dstformer", model_options=options)
   codec = experiment.build_codec(config, joints)
+  if codec.channels != sizes["dim_in"]:
+    raise ValueError(
+      f"{path}: weights for {sizes['dim_in']} input channels, but codec {config.codec!r} gives {codec.channels}; "
+      "weights for x, y and confidence need codec_constants=dict(confidence_channel=1) in the config, others do not"
+    )
   method = experiment.build_method(config, codec)
   _, variables = convert_motionbert.from_torch_state_dict(state, num_joints=joints.num_joints, **options)
   params = jax.tree.map(jnp.asarray, variables["params"])

@@ -45,10 +45,8 @@ def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, p
       )
   predictions, reports = {}, {}
   for name, row in table.items():
-    known = adaptation.source_clips(row.trained, data_dir) if row.adapt.gate else None
-    predictions[name], timing = runs.predict(
-      row.trained, clips, adapt=row.adapt, **({} if known is None else {"source": known})
-    )
+    options: dict[str, Any] = {"source": adaptation.source_clips(row.trained, data_dir)} if row.adapt.gate else {}
+    predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt, **options)
     told: dict[str, Any] = dict(protocol=protocol, adapt=row.adapt, built=source.facts(data.dataset, data_dir))
     scored = runs.score(row.trained, label, data, clips, predictions[name], **told)
     reports[name] = {**scored, "timing": timing}

@@ -20,6 +20,7 @@ _PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the target
 _DATASET = flags.DEFINE_string("dataset", "", "One of the config's targets or data sets; the first target when empty.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.")
 _STRIDE = flags.DEFINE_integer("stride", 1, "Adapt to and score every n-th frame of a clip.", lower_bound=1)
+_NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
 _STATE_DIR = flags.DEFINE_string("state_dir", "", "Online: streams saved there go on, and are saved there at the end.")
 _MODE = flags.DEFINE_enum("mode", "vanilla", list(MODES), "How to adapt; each mode brings the paper's numbers.")
 _RECOMMENDED = flags.DEFINE_bool("recommended", False, "Begin from the mode's recommended numbers, not the paper's.")
@@ -53,7 +54,8 @@ def main() -> None:
   base = settings.recommended(_MODE.value) if _RECOMMENDED.value else settings.AdaptConfig(mode=_MODE.value)
   config = dataclasses.replace(base, **given)
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
-  options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value, state_dir=_STATE_DIR.value)
+  options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value, noise_px=_NOISE.value)
+  options["state_dir"] = _STATE_DIR.value
   result = runs.evaluate(trained, _DATA_DIR.value, adapt=config, **options)
   report.write_json(_OUTPUT.value, result)
   print(report.table({config.mode: result}))

@@ -1,5 +1,6 @@
 """Published weights as a run: written by the script, loaded as any run, and refused where they do not fit."""
 
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxpose import convert_motionbert, convert_run, experiment, skeleton, torch_file
+from jaxpose.train import loop
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -40,6 +42,26 @@ def test_weights_become_a_run(two_channels, tmp_path):
     convert_run.write_motionbert(two_channels, workdir, helpers.config(**CONFIG), JOINTS)
 
 
+def test_published_weights_with_confidence_are_trained_on(tmp_path):
+  """launch.train goes on from step 0: the first step moves the published weights, by no more than its rate."""
+  constants = {"confidence_channel": 1}
+  codec_config = {
+    **CONFIG,
+    "codec_constants": constants,
+    "method_options": dict(loss="mpjpe", terms={"velocity": 20.0}),
+  }
+  config = helpers.config(**codec_config, num_steps=1, log_every=1, eval_every=1, optim=dict(learning_rate=1e-5))
+  workdir = str(tmp_path / "run")
+  written = convert_run.write_motionbert(str(PUBLISHED), workdir, config, JOINTS)
+  clips = [helpers.clip(frames=30)]
+  loop.train(dataclasses.replace(config, model_options=written.model_options), workdir, clips, clips)
+  trained = experiment.load(workdir, "latest")
+  assert trained.step == 1 and trained.codec.channels == 3
+  _, variables = convert_motionbert.load_motionbert(str(PUBLISHED))
+  moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - b).max(), dict(trained.variables), variables)
+  assert 0 < max(jax.tree.leaves(moved)) < 2e-5
+
+
 def test_what_does_not_fit_is_a_clear_error(two_channels, tmp_path):
   def write(path=two_channels, joints=JOINTS, **changes):
     config = helpers.config(**{**CONFIG, **changes})
@@ -47,6 +69,10 @@ def test_what_does_not_fit_is_a_clear_error(two_channels, tmp_path):
 
   with pytest.raises(ValueError, match="weights for 17 joints, but h36m_16 has 16"):
     write(joints=skeleton.get("h36m_16"))
+  with pytest.raises(ValueError, match=r"for 3 input channels.*need codec_constants=dict\(confidence_channel=1\)"):
+    write(path=PUBLISHED)
+  with pytest.raises(ValueError, match=r"for 2 input channels, but codec 'image_25d' gives 3; .*others do not"):
+    write(codec_constants={"confidence_channel": 1})
   with pytest.raises(ValueError, match="longer than this DSTformer's maxlen=27"):
     write(window=28)
   with pytest.raises(ValueError, match="model 'dstformer' has no option|unexpected keyword argument 'width'"):

@@ -54,6 +54,19 @@ def make(frames: int, seed: int = 0) -> Take:
   return Take(bones, root, angles)
 
 
+def standing(frames: int = 2) -> Take:
+  """A person who stands, y up, and faces z as the database's do: left is x. Its angles are zero, its bones by name."""
+  bones = []
+  for b in make(frames).bones:
+    side = {"l": 1.0, "r": -1.0}.get(b.name[0], 0.0) if b.name[1:] in _DOF else 0.0
+    part = b.name[1:] if side else b.name
+    leg = {"hipjoint": (side, -0.5, 0), "femur": (0, -1, 0), "tibia": (0, -1, 0), "foot": (0, 0, 1), "toes": (0, 0, 1)}
+    direction = leg.get(part, (side, 0, 0) if side else (0, 1, 0))
+    length = math.hypot(*direction)
+    bones.append(b._replace(direction=tuple(x / length for x in direction), length=4.0))
+  return Take(bones, np.zeros((frames, 6)), {b.name: np.zeros((frames, len(b.dof))) for b in bones})
+
+
 def asf(take: Take) -> str:
   lines = ["# AST/ASF file", ":version 1.10", ":name TEST", ":units", "  mass 1.0", "  length 0.45", "  angle deg"]
   lines += [":documentation", "   written by a test", ":root", "   order TX TY TZ RX RY RZ", "   axis XYZ"]

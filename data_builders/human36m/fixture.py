@@ -134,11 +134,11 @@ def _write_official(root: pathlib.Path, made: dict, layout: str) -> None:
 
 
 def write_cdf(path: str | os.PathLike, pose: np.ndarray) -> None:
-  """One record `Pose` [T, D], as the official files hold it. Needs cdflib."""
+  """One record `Pose` [T, D], as the official files hold it. Raises ValueError where cdflib is not installed."""
   try:
     from cdflib.cdfwrite import CDF
   except ImportError:
-    raise ImportError("the fixture of human36m needs cdflib: pip install cdflib") from None
+    raise ValueError("made-up CDF files are written with cdflib: pip install 'jaxpose[datasets]'") from None
   file = CDF(os.fspath(path), cdf_spec={"Majority": "row_major"})
   file.write_var(
     {

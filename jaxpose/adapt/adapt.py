@@ -6,6 +6,7 @@ Everything is written for ONE instance {"inputs": [T, J, C], "flipped": [T, J, C
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -160,6 +161,7 @@ def _complete(grads):
   return jax.tree.map(lambda g: g + after, grads)
 
 
+_TOGETHER = 4  # measured on a CPU: a quarter faster than 1, and than 8, whose weights leave the caches
 _STATIC = ("infer", "objective", "tx", "num_steps", "copies", "flip_rows", "side_by_side", "solver")
 
 
@@ -187,7 +189,10 @@ def vanilla_chunk(
     return solved.outputs, solved.losses
   if side_by_side:
     return jax.vmap(one)(instances, ids)
-  return jax.lax.map(lambda x: one(*x), (instances, ids))
+  # A single step reads nothing but the shared weights: a few instances together make better matrix products. Later
+  # steps read each instance's own. A remainder would compile everything once more, hence the common divisor.
+  together = math.gcd(_TOGETHER, len(ids)) if options["num_steps"] == 1 else 1
+  return jax.lax.map(lambda x: one(*x), (instances, ids), batch_size=together if together > 1 else None)
 
 
 @functools.partial(jax.jit, static_argnames=(*_STATIC, "sharding"))

@@ -35,17 +35,17 @@ def adam(
     zeros = jax.tree.map(lambda w: jnp.zeros_like(w, dtype), params)
     return Moments(jnp.zeros((), jnp.int32), zeros, zeros)
 
-  def update(grads, state: Moments, params=None):
+  def update(updates, state, params=None):
     del params
-    count = optax.safe_increment(state.count)
+    count = jnp.asarray(optax.safe_increment(state.count))
     root = jnp.sqrt(1 - b2**count)
     factor, floor = -learning_rate * root / (1 - b1**count), eps * root
 
     def average(decay, old, new):
       return decay * old.astype(new.dtype) + (1 - decay) * new
 
-    mean = jax.tree.map(lambda m, g: average(b1, m, g), state.mean, grads)
-    square = jax.tree.map(lambda v, g: average(b2, v, g * g), state.square, grads)
+    mean = jax.tree.map(lambda m, g: average(b1, m, g), state.mean, updates)
+    square = jax.tree.map(lambda v, g: average(b2, v, g * g), state.square, updates)
     updates = jax.tree.map(lambda m, v: factor * m / (jnp.sqrt(v) + floor), mean, square)
     mean, square = jax.tree.map(lambda x: x.astype(dtype), (mean, square))
     return updates, Moments(count, mean, square)

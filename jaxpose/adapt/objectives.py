@@ -256,14 +256,5 @@ def combine(weighted: Mapping[str, tuple[float, Objective]]) -> Objective:
   return objective
 
 
-def build(names: str, available: Mapping[str, Objective]) -> Objective:
-  """The objective of a name, or of names joined by "+": "reprojection+bone_lengths". A ValueError lists the names."""
-  chosen = names.split("+")
-  for name in chosen:
-    if name not in available:
-      raise ValueError(f"no objective {name!r} for this model; available are {', '.join(available)}, joined by '+'")
-  return available[names] if len(chosen) == 1 else combine({name: (1.0, available[name]) for name in chosen})
-
-
 def _predict(lifter: Lifter, variables: Variables, inputs: Array) -> Array:
   return lifters.predict(lifter, variables, inputs)

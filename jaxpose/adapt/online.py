@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def online_chunk(
     rows, own = drawn_from(group.history, copies, flip_rows)
     frozen = source.frozen if teacher is None else teachers.attach(source.frozen, carry.teacher)
     (adapted, opt_state), losses = descend(
-      begin, frozen, rows, key, objective=objective, tx=tx, num_steps=num_steps, copies=own
+      begin, frozen, rows, key, objective=cast(Objective, objective), tx=tx, num_steps=num_steps, copies=own
     )
     taught = carry.teacher
     if teacher is not None:
@@ -123,7 +123,7 @@ def online_chunk(
     outputs = predict_names(infer, Split(carry.adapted, source.frozen), group.instances, key)
     return carry, (outputs, losses)
 
-  def explain(carry: Carry, group: Groups):
+  def explain(carry: Carry, group: Groups, solver: Solver):
     variables = merge(Split(carry.adapted, source.frozen))
     solved = gauss_newton.adapt_one(solver, variables, {n: x[0] for n, x in group.instances.items()})
     alone = predict_names(infer, Split(carry.adapted, source.frozen), group.instances, base_key)
@@ -132,7 +132,7 @@ def online_chunk(
     kept = gauss_newton.apply(carry.adapted, first, jnp.where(group.active, solver.carry, 0.0))
     return carry._replace(adapted=kept), (outputs, solved.losses)
 
-  return jax.lax.scan(body if solver is None else explain, carry, groups)
+  return jax.lax.scan(body if solver is None else functools.partial(explain, solver=solver), carry, groups)
 
 
 @functools.partial(jax.jit, static_argnames=(*_STATIC, "side_by_side", "sharding"))

@@ -9,10 +9,12 @@ import os
 from typing import NamedTuple
 
 import numpy as np
+from etils import epath
 
 from jaxpose import skeleton as skeletons
 from jaxpose.body import skinning
 from jaxpose.body.model import BODY_JOINTS, BodyModel
+from jaxpose.formats import npz
 
 H36M = skeletons.get("h36m_17")
 _LEFT_LEG_FIRST = (0, 4, 5, 6, 1, 2, 3, *range(7, 17))  # h36m_17 from the rows of SPIN's file
@@ -33,10 +35,7 @@ def load(path: str | os.PathLike, model: BodyModel) -> Regressor:
   Raises ValueError that names the file: for another shape, and for rows that are in neither of the known orders.
   """
   name = os.fspath(path)
-  try:
-    matrix = np.load(path, allow_pickle=False)
-  except (ValueError, EOFError) as error:
-    raise ValueError(f"{name} is no .npy file of numbers: {error}") from None
+  matrix = npz.array(epath.Path(path).read_bytes(), name)  # np.load takes the memory that a damaged header claims
   if not isinstance(matrix, np.ndarray) or not np.issubdtype(matrix.dtype, np.floating):
     raise ValueError(f"{name} holds no array of floats; expected a .npy file [17, vertices]")
   return ordered(matrix, model, name)

@@ -1,6 +1,7 @@
 """What a sample is. Every builder, reader and simulator ends in a Motion (world space) or a Clip (seen by a camera)."""
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,17 @@ def _check_array(what: str, array: np.ndarray, shape: tuple[int | None, ...]) ->
 def _check_fps(what: str, fps: float) -> None:
   if not fps > 0:
     raise ValueError(f"{what}: fps={fps}; the frame rate is a positive number of frames a second")
+
+
+def noisy(clip: Clip, std_px: float, seed: int = 0) -> Clip:
+  """The clip with normal noise of `std_px` pixels on its keypoints, missing joints excepted.
+
+  The same for one seed, name and length, whatever other clips there are. Raises ValueError for a negative `std_px`.
+  """
+  if std_px < 0:
+    raise ValueError(f"noise of {std_px} pixels; give a standard deviation of 0 or more")
+  if not std_px:
+    return clip
+  rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode())])
+  noise = rng.normal(0, std_px, clip.keypoints_2d.shape) * (clip.confidence > 0)[..., None]
+  return clip.replace(keypoints_2d=(clip.keypoints_2d + noise).astype(np.float32))

@@ -43,7 +43,7 @@ def _read(file: Any, size: int, where: str, keys: Sequence[str] | None, limit: i
       raise ValueError(f"{where}: it has no {missing}; it holds {sorted(entries)}")
     wanted = {key: entries[key] for key in (entries if keys is None else keys)}
     _check_sizes(wanted, where, size, limit)
-    return {key: _array(archive.read(info), f"{where}, array {key!r}") for key, info in wanted.items()}
+    return {key: array(archive.read(info), f"{where}, array {key!r}") for key, info in wanted.items()}
 
 
 def _check_sizes(entries: dict[str, zipfile.ZipInfo], where: str, file_size: int, limit: int) -> None:
@@ -60,7 +60,8 @@ def _check_sizes(entries: dict[str, zipfile.ZipInfo], where: str, file_size: int
       )
 
 
-def _array(content: bytes, where: str) -> Any:
+def array(content: bytes, where: str) -> Any:
+  """The array in the bytes of a .npy file, as `read` has those of an archive; `where` names the file in errors."""
   file = io.BytesIO(content)
   try:
     version = npy.read_magic(file)
@@ -85,7 +86,7 @@ def _array(content: bytes, where: str) -> Any:
 
 
 def _objects(data: bytes, shape: tuple[int, ...], dtype: np.dtype, where: str) -> Any:
-  array = pickles.load(data, where)
-  if not isinstance(array, np.ndarray) or array.shape != shape or not array.dtype == dtype == np.dtype("O"):
+  held = pickles.load(data, where)
+  if not isinstance(held, np.ndarray) or held.shape != shape or not held.dtype == dtype == np.dtype("O"):
     raise ValueError(f"{where}: its objects are not what its header says; get the file again")
-  return array if shape else array[()]
+  return held if shape else held[()]

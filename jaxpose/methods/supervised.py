@@ -1,32 +1,45 @@
 """Fully supervised learning: joints and bone vectors against the truth (Zhang et al. 2020, Eq. 1 and 2)."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxpose import losses
 from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
-from jaxpose.methods import method
+from jaxpose.methods import method, motion_terms
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
 
-ERRORS = {"l2": losses.squared_error, "l1": losses.absolute_error}
+ERRORS = {"l2": losses.squared_error, "l1": losses.absolute_error, "mpjpe": losses.mpjpe}
+_BEFORE_THE_CAMERA = np.array([0, 0, 1], np.float32)  # metres: what every codec has finite targets for
 
 
-def create(lifter: Lifter, codec: Codec, *, loss: str = "l2", bone_weight: float = 1.0, scale: float = 1.0) -> Method:
+def create(
+  lifter: Lifter,
+  codec: Codec,
+  *,
+  loss: str = "l2",
+  bone_weight: float = 1.0,
+  scale: float = 1.0,
+  terms: Mapping[str, float] | None = None,
+) -> Method:
   """A lifter trained on labels alone; parameters are {"trunk", "head"}. `term` says what the options mean."""
   check(loss)
+  motion_terms.check(terms or {})
+  options = dict(kind=loss, bone_weight=bone_weight, scale=scale, terms=terms)
   return Method(
     name="supervised",
     codec=codec,
     lifter=lifter,
     init=functools.partial(_init, lifter=lifter, codec=codec),
-    loss=functools.partial(_loss, lifter=lifter, codec=codec, kind=loss, bone_weight=bone_weight, scale=scale),
+    loss=functools.partial(_loss, lifter=lifter, codec=codec, **options),
     infer=functools.partial(infer, lifter=lifter),
     labels=method.labels,
     objectives={"reprojection": objectives.reprojection(lifter, codec)},
@@ -41,8 +54,12 @@ def term(
   kind: str = "l2",
   bone_weight: float = 1.0,
   scale: float = 1.0,
+  terms: Mapping[str, float] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-  """scale * (|X - X'|^2 + bone_weight |B - B'|^2), in the codec's units, and metrics (Eq. 2; `l1`: absolute values).
+  """scale * (|X - X'|^2 + bone_weight |B - B'|^2 + terms), in the codec's units, and metrics (Eq. 2).
+
+  kind: "l2" as in the formula, "l1" absolute values, "mpjpe" the distance itself. terms: weights of further losses by
+  name, see `motion_terms`.
 
   Errors are summed over coordinates and averaged over joints (bones) and valid frames: the paper's sum over joints is
   this times their number, which `scale` can make up for. `mpjpe_mm` is of the decoded poses, roots aligned.
@@ -50,7 +67,7 @@ def term(
   seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
   valid, skeleton = batch["valid"], codec.skeleton
   # Before the errors: masked only after them, an invalid frame's NaN would still reach the gradient.
-  truth = jnp.where(valid[..., None, None], batch["joints_3d"], 0)
+  truth = jnp.where(valid[..., None, None], batch["joints_3d"], _BEFORE_THE_CAMERA[None, None, None])
   targets = codec.encode_target(truth, *seen)
   error = ERRORS[kind]
   joints = objectives.masked_mean(error(outputs, targets).mean(-1), valid)
@@ -59,12 +76,14 @@ def term(
   root = slice(skeleton.root, skeleton.root + 1)
   predicted = jax.lax.stop_gradient(codec.decode(outputs, *seen))
   distance = losses.mpjpe(predicted - predicted[..., root, :], truth - truth[..., root, :])
+  further, shown = motion_terms.weighted(outputs, targets, valid, skeleton, terms or {})
   metrics = {
     "mpjpe_mm": 1000 * objectives.masked_mean(distance.mean(-1), valid),
     "supervised_joints": joints,
     "supervised_bones": bones,
+    **shown,
   }
-  return scale * (joints + bone_weight * bones), metrics
+  return scale * (joints + bone_weight * bones + further), metrics
 
 
 def infer(variables: Variables, inputs: Float[Array, "B T J C"], key: jax.Array, *, lifter: Lifter):

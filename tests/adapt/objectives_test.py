@@ -168,14 +168,14 @@ def test_copies_are_rows_written_out():
     jax.tree.map(close, gradient(variables["params"], rows, 3), gradient(variables["params"], written_out, 1))
 
 
-def test_build_joins_names_and_lists_them():
+def test_combined_objectives_are_their_sum_and_there_must_be_one():
   variables, inputs = data()
-  one = objectives.reprojection(LIFTER, CODEC)
-  available = {"reprojection": one, "bone_lengths": objectives.bone_lengths(LIFTER, CODEC, np.full(16, 0.3))}
-  assert objectives.build("reprojection", available) is one
-  both = objectives.build("reprojection+bone_lengths", available)
-  close(both(variables, inputs, KEY)[0], sum(f(variables, inputs, KEY)[0] for f in available.values()))
-  with pytest.raises(ValueError, match="no objective 'cycle' for this model; available are reprojection, bone_lengths"):
-    objectives.build("reprojection+cycle", available)
+  own = {
+    "reprojection": (2.0, objectives.reprojection(LIFTER, CODEC)),
+    "bone_lengths": (0.5, objectives.bone_lengths(LIFTER, CODEC, np.full(16, 0.3))),
+  }
+  both, metrics = objectives.combine(own)(variables, inputs, KEY)
+  close(both, sum(factor * f(variables, inputs, KEY)[0] for factor, f in own.values()))
+  assert {"reprojection/reprojection", "bone_lengths/bone_lengths"} <= set(metrics)
   with pytest.raises(ValueError, match="no objectives to combine"):
     objectives.combine({})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxpose import skeleton
-from jaxpose.data.clip import Clip, Motion
+from jaxpose.data.clip import Clip, Motion, noisy
 from jaxpose.geometry import camera
 
 H36M = skeleton.get("h36m_17")
@@ -102,3 +102,15 @@ def test_a_malformed_motion_is_refused(changes, message):
 
 def test_an_empty_motion_is_a_motion():
   assert make_motion(positions_world=np.zeros((0, 17, 3), np.float32)).positions_world.shape[0] == 0
+
+
+def test_noise_has_its_size_and_depends_on_the_clip_alone():
+  clip = make_clip(confidence=np.ones((4, 17), np.float32) * (np.arange(17) != 9).astype(np.float32))
+  change = noisy(clip, 5.0).keypoints_2d - clip.keypoints_2d
+  assert 3.5 < change[:, :9].std() < 6.5 and not np.any(change[:, 9])
+  np.testing.assert_array_equal(noisy(clip, 5.0).keypoints_2d, noisy(clip, 5.0).keypoints_2d)
+  for other in (noisy(clip, 5.0, seed=1), noisy(clip.replace(sequence="Eating"), 5.0)):
+    assert np.any(other.keypoints_2d != noisy(clip, 5.0).keypoints_2d)
+  assert noisy(clip, 0.0) is clip
+  with pytest.raises(ValueError, match="noise of -1.0 pixels"):
+    noisy(clip, -1.0)

@@ -40,8 +40,11 @@ RECIPES = (
   "h36m_to_3dhp_poseaug",
   "h36m_to_3dpw",
   "mpi_inf_3dhp",
+  "human36m_iso_baseline",
   "human36m_iso_cycle",
   "human36m_iso_adversary",
+  "human36m_motionbert",
+  "human36m_motionbert_finetune",
 )
 
 
@@ -100,7 +103,8 @@ def recipe(name, **changes):
   """A recipe's :quick, so small that it only shows that its parts fit."""
   values = importlib.import_module(f"configs.{name}").get_config("quick")
   values.update(num_steps=2, log_every=1, eval_every=2, batch_size=8, eval_max_frames=50, **changes)
-  values.model_options.width = 8
+  if values.model == "mlp":
+    values.model_options.width = 8
   return configs.from_dict(values)
 
 

@@ -93,6 +93,21 @@ def test_what_is_not_the_files_fault_ends_the_build():
     run(lambda name: read("b1") if name != "a1" else read("a1"), workers=3)
 
 
+@pytest.mark.parametrize("where", ["a2", "a5"])  # before the first example is asked for, and after
+def test_the_progress_bar_ends_with_the_build(where, monkeypatch):
+  bars, make = [], sources.tqdm.tqdm
+  monkeypatch.setattr(sources.tqdm, "tqdm", lambda **options: bars.append(make(**options)) or bars[-1])
+
+  def fail(name):
+    if name == where:
+      raise OSError("the disk is full")
+    return read(name)
+
+  with pytest.raises(OSError, match="disk is full"):
+    run(fail)
+  assert len(bars) == 1 and bars[0].disable  # tqdm's word for closed
+
+
 def test_ahead_computes_at_most_so_many():
   begun: list[int] = []
   ask = threads.ahead(lambda item: begun.append(item) or item * item, list(range(10)), 3)

@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 
 from data_builders import sources
+from data_builders.human36m import calibration, metadata_fixture
+from data_builders.mpi_inf_3dhp import fixture as mpi_inf_3dhp
 from jaxpose import safetensors_file, torch_file
-from jaxpose.formats import acclaim, bvh, cdf, matlab, npz, pickles
+from jaxpose.formats import acclaim, bvh, cdf, matlab, npz, pickles, skeletool
 from tests import raw_motion
 from tests.formats import cdf_test, matlab_test
 
@@ -95,6 +97,22 @@ def safetensors_bytes() -> bytes:
   return len(header).to_bytes(8, "little") + header + POSES.tobytes()
 
 
+def npy_bytes() -> bytes:
+  file = io.BytesIO()
+  np.save(file, POSES)
+  return file.getvalue()
+
+
+def skeletool_bytes() -> bytes:
+  views = [{"intrinsic": np.diag([1500.0 + i, 1500, 1, 1]), "extrinsic": np.eye(4)} for i in range(3)]
+  return mpi_inf_3dhp.calibration_text(views).encode()
+
+
+def h36m_metadata(path: str) -> Any:
+  cameras = calibration.from_metadata(read_bytes(path).decode(errors="replace"), path)
+  return {s: {i: camera._asdict() for i, camera in views.items()} for s, views in cameras.items()}
+
+
 def cdf_bytes(**options: Any) -> Callable[[pathlib.Path], bytes]:
   poses = POSES.reshape(FRAMES, 12)
   return lambda folder: pathlib.Path(cdf_test.write(folder / "made.cdf", poses, **options)).read_bytes()
@@ -109,6 +127,7 @@ FORMATS = {
   "pickle 5": Format(lambda _: pickle.dumps(TREE, 5), lambda p: pickles.load(read_bytes(p), p), sizes=False),
   "npz": Format(lambda _: npz_bytes(np.savez), npz.read),
   "npz packed": Format(lambda _: npz_bytes(np.savez_compressed), npz.read),
+  "npy": Format(lambda _: npy_bytes(), lambda p: npz.array(read_bytes(p), p)),
   "mat 5": Format(mat("5"), lambda p: matlab.read(p, KEYS)),
   "mat 5 packed": Format(mat("5 compressed"), lambda p: matlab.read(p, KEYS)),
   # A reference that flips may name another value; a flipped class makes text of numbers, and numbers of text.
@@ -124,6 +143,12 @@ FORMATS = {
   "asf": Format(lambda _: raw_motion.asf(TAKE).encode(), lambda p: acclaim.read_asf(p).names, False, False),
   "amc": Format(lambda _: raw_motion.amc(TAKE).encode(), lambda p: acclaim.read_amc(p, SKELETON), False, False),
   "bvh": Format(lambda _: raw_motion.bvh(TAKE).encode(), lambda p: bvh.read(p)._asdict(), False, False),
+  # Cameras that are cut off are missed by the builder, which knows which it needs.
+  "skeletool": Format(
+    lambda _: skeletool_bytes(), lambda p: {i: c._asdict() for i, c in skeletool.parse(read_bytes(p), p).items()},
+    False, False,
+  ),
+  "metadata.xml": Format(lambda _: metadata_fixture.text().encode(), h36m_metadata, cuts=False),
   "safetensors": Format(lambda _: safetensors_bytes(), safetensors_file.read),
   "torch": Format(torch_bytes, torch_file.read),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from jaxpose import codec as codecs
 from jaxpose import models, skeleton
-from jaxpose.methods import iso, supervised
+from jaxpose.methods import iso, motion_terms, supervised
 from jaxpose.models import discriminator
 from tests import helpers
 
@@ -74,6 +74,42 @@ def test_supervised_term_is_equation_2():
   np.testing.assert_allclose(metrics["mpjpe_mm"], 1000 * np.linalg.norm(shown, axis=-1).mean(), rtol=1e-5)
   absolute, _ = supervised.term(outputs, data, codec, kind="l1", bone_weight=0.0)
   np.testing.assert_allclose(absolute, np.abs(error).sum(-1).mean(), rtol=1e-5)
+
+
+def test_motion_terms_are_motionberts_loss_and_see_valid_frames_alone():
+  """mpjpe + 0.5 n_mpjpe + 20 velocity in 2.5D image space, by NumPy; frame 1 of clip 2 of clips of 3 is not valid."""
+  codec = codecs.build("image_25d", SKELETON, {"bone_length_m": 4.0})
+  data, outputs = batch(), np.asarray(jax.random.normal(KEY, (4, 3, 17, 3)))
+  data = {**data, "valid": data["valid"].at[2, 1].set(False)}
+  target = np.asarray(codec.encode_target(data["joints_3d"], data["keypoints_2d"], data["camera"]))
+  spoiled = {**data, "joints_3d": data["joints_3d"].at[2, 1].set(jnp.nan)}
+  valid = np.asarray(data["valid"])
+  distance = np.linalg.norm(outputs - target, axis=-1)[valid].mean()
+  size = (outputs * target).sum((-2, -1)) / (outputs**2).sum((-2, -1))
+  sized = np.linalg.norm(size[..., None, None] * outputs - target, axis=-1)[valid].mean()
+  change = np.linalg.norm(np.diff(outputs, axis=1) - np.diff(target, axis=1), axis=-1)
+  speed = change[[0, 0, 1, 1, 3, 3], [0, 1, 0, 1, 0, 1]].mean()  # both pairs of clip 2 have the frame in them
+  term = functools.partial(supervised.term, codec=codec, kind="mpjpe", bone_weight=0.0)
+  terms = {"n_mpjpe": 0.5, "velocity": 20.0}
+  loss, metrics = term(jnp.asarray(outputs), spoiled, terms=terms)
+  np.testing.assert_allclose(loss, distance + 0.5 * sized + 20 * speed, rtol=1e-5)
+  np.testing.assert_allclose(metrics["supervised_velocity"], speed, rtol=1e-5)
+  gradient = jax.grad(lambda x: term(x, spoiled, terms=terms)[0])(jnp.asarray(outputs))
+  assert np.isfinite(gradient).all() and not np.any(gradient[2, 1]) and np.any(gradient[2, 0])
+
+
+@pytest.mark.parametrize("name", motion_terms.TERMS)
+def test_every_motion_term_is_zero_at_the_truth_and_pulls_toward_it(name):
+  valid = jnp.ones((1, 4), bool)
+  rigid = jnp.asarray(np.repeat(helpers.STANDING[None, None], 4, 1))  # bones that keep their length
+  wrong = rigid + 0.1 * jax.random.normal(KEY, rigid.shape)
+  value = lambda x: motion_terms.weighted(x, rigid, valid, SKELETON, {name: 2.0})[0]  # noqa: E731
+  np.testing.assert_allclose(value(rigid), 0, atol=2e-3)
+  assert value(wrong) > 0.01
+  gradient = jax.grad(value)(wrong)
+  assert np.isfinite(gradient).all() and value(wrong - 1e-3 * gradient / jnp.linalg.norm(gradient)) < value(wrong)
+  alone = motion_terms.weighted(wrong[:, :1], rigid[:, :1], valid[:, :1], SKELETON, {name: 2.0})[0]
+  assert np.isfinite(alone) and (alone == 0) == (name in ("velocity", "angle_velocity", "limb_variance"))
 
 
 @pytest.mark.parametrize("name", ["supervised", "iso"])
@@ -165,7 +201,9 @@ def test_infer_uses_the_supervised_head_and_no_randomness():
 
 def test_unknown_options_are_named():
   codec, lifter = codecs.build("root_rms", SKELETON), models.build("mlp", width=16)
-  with pytest.raises(ValueError, match="loss='l3', expected one of l2, l1"):
+  with pytest.raises(ValueError, match="loss='l3', expected one of l2, l1, mpjpe"):
     supervised.create(lifter, codec, loss="l3")
+  with pytest.raises(ValueError, match="terms has 'speed', expected some of n_mpjpe, limb_length"):
+    supervised.create(lifter, codec, terms={"speed": 1.0})
   with pytest.raises(ValueError, match="objective='cycles', expected 'adversary' or 'cycle'"):
     iso.create(lifter, codec, discriminator.create(width=16), objective="cycles")
