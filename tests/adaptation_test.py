@@ -178,7 +178,7 @@ def test_objectives_are_chosen_by_name_and_factor():
   ("changes", "message"),
   [
     (dict(mode="vanila"), "unknown mode 'vanila'"),
-    (dict(optimizer="lion"), "optimizer='lion' must be adam or sgd"),
+    (dict(optimizer="lion"), "unknown optimizer 'lion'; known are adam, sgd, gauss_newton"),
     (dict(num_steps=-1), "num_steps=-1 must be positive"),
     (dict(gate=1.5), "gate=1.5 must be a quantile"),
     (dict(mode="online", soft_reset=2.0), "reset=2.0 is a share"),

@@ -92,7 +92,8 @@ def test_a_full_disk_leaves_nothing(raw, tmp_path, monkeypatch):
 
 # Builds, and stops for ever while it reads the third of three files; the first is held for writing.
 STALL = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with Ctrl-C ignored
 from absl import flags
 from data_builders.cmu_mocap import cmu_mocap_dataset_builder as builder
 from launch import app, build_data
