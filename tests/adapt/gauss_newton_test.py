@@ -180,6 +180,8 @@ def test_what_it_cannot_solve_is_refused():
   variables, own = instances()
   with pytest.raises(ValueError, match="every=2"):
     stream(own, split_of(variables), every=2)
+  with pytest.raises(ValueError, match="name trunk, head or both"):
+    gauss_newton.solve(SOLVER._replace(parts=()), variables, jnp.asarray(own["inputs"][:1]))
   with pytest.raises(ValueError, match="no linear layers in discriminator"):
     gauss_newton.solve(SOLVER._replace(parts=("discriminator",)), variables, jnp.asarray(own["inputs"][:1]))
   lifter = models.build("dstformer", dim_feat=8, dim_rep=8, depth=2, num_heads=2, mlp_ratio=1, maxlen=3)
