@@ -54,8 +54,8 @@ def run(
 def layers(function: Callable[[], Array], parts: tuple[str, ...]) -> dict[Path, jax.ShapeDtypeStruct]:
   """The linear layers that `function` passes below one of the `parts`, and the shape of their outputs.
 
-  Raises ValueError if there is none or no part is named, and for layers under a flax transformation (scan, remat), which
-  share one name.
+  Raises ValueError if there is none or no part is named, and for layers under a flax transformation (scan, remat),
+  which share one name.
   """
   if not parts:
     raise ValueError("no part of the lifter is to change: name trunk, head or both among the groups")
