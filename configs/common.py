@@ -46,6 +46,11 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
   config.eval_max_frames = 2000 if quick else 20000
   config.keep_best = 3
   config.workers = 0
+  config.overlap = 0
+  config.pad_short = False
+  config.init_from = ""
+  config.init_parts = ("trunk", "head")
+  config.patience = 0
   return config
 
 

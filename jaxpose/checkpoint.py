@@ -56,6 +56,10 @@ class Writer:
         force=True,
       )
 
+  def best(self) -> int | None:
+    """The step of the best checkpoint, that of a save that has only begun included; of equals the latest."""
+    return self._manager.best_step()
+
   def wait(self) -> None:
     """Blocks until the last save is on disk, and raises if it failed."""
     with _cleaned(self._workdir):
@@ -132,17 +136,18 @@ def choose(workdir: str, which: str | int = "best") -> int:
 
 def check_same_model(workdir: str, step: int, params) -> None:
   """Raises a ValueError that names the parameters in which a checkpoint differs from `params`."""
-  stored, wanted = describe(workdir, step)["shapes"], shapes(params)
-  problems = [
-    f"{n}: checkpoint {stored.get(n, 'has none')}, model {wanted.get(n, 'has none')}" for n in {**stored, **wanted}
-  ]
-  problems = [p for n, p in zip({**stored, **wanted}, problems) if stored.get(n) != wanted.get(n)]
-  if problems:
-    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+  if problems := differences(describe(workdir, step)["shapes"], shapes(params)):
     raise ValueError(
-      f"the checkpoint at step {step} under {workdir!r} is of another model: {'; '.join(problems[:3])}{more}. "
+      f"the checkpoint at step {step} under {workdir!r} is of another model: {problems}. "
       "Use the config it was trained with, or another --workdir"
     )
+
+
+def differences(stored: Mapping[str, list[int]], wanted: Mapping[str, list[int]]) -> str:
+  """Where a checkpoint's `shapes` and a model's differ, the first three by name; empty where they do not."""
+  names = [n for n in {**stored, **wanted} if stored.get(n) != wanted.get(n)]
+  shown = [f"{n}: checkpoint {stored.get(n, 'has none')}, model {wanted.get(n, 'has none')}" for n in names[:3]]
+  return "; ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def restore(workdir: str, step: int, state):

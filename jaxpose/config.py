@@ -20,12 +20,15 @@ class DataConfig:
   exclude: tuple[str, ...] = ()
   skeleton: str = ""  # the joint set that clips are mapped to, by joint name; the data set's own when empty
   protocol: str = ""  # of a target; the run's when empty
-  seed: int = 0  # of the sampled cameras
+  fraction: float = 1.0  # of the clips, drawn by the seed; at least one
+  seed: int = 0  # of the sampled cameras, and of the fraction
 
   def __post_init__(self):
     if not self.dataset or not self.splits:
       raise ValueError(f"a data config needs a dataset and splits, got dataset={self.dataset!r}, splits={self.splits}")
     _positive(self, "fps", optional=True)
+    if not 0 < self.fraction <= 1:
+      raise ValueError(f"fraction={self.fraction} of the clips of {self.dataset!r} must be in (0, 1]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class OptimConfig:
   plateau_patience: int = 5  # windows without progress
   plateau_window: int = 1000  # updates over which the training loss is averaged
   discriminator_learning_rate: float = 2e-4
+  rates: dict[str, float] = dataclasses.field(default_factory=dict)  # {pattern of paths: peak rate, 0 to freeze}
+  layer_decay: float = 1.0  # the rate's factor from layer to layer downward; see train/rates.py
 
   def __post_init__(self):
     _choice(self, "name", ("adam", "adamw"))
@@ -56,6 +61,11 @@ class OptimConfig:
     _positive(self, "accumulate_steps")
     if not 0 < self.final_fraction <= 1:
       raise ValueError(f"final_fraction={self.final_fraction} must be in (0, 1]")
+    if not 0 < self.layer_decay <= 1:
+      raise ValueError(f"layer_decay={self.layer_decay} must be in (0, 1]")
+    for pattern, rate in self.rates.items():
+      if not 0 <= rate < float("inf"):
+        raise ValueError(f"rates[{pattern!r}]={rate!r} must be a learning rate, or 0 to freeze")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +96,10 @@ class Config:
   batch_size: int = 64
   window: int = 1  # frames a sample
   stride: int = 1  # frames between windows
+  pad_short: bool = False  # train on clips shorter than a window too, with a mask
+  overlap: int = 0  # frames that neighbouring windows share, and blend, at inference
+  train_2d: DataConfig | None = None  # clips whose 3D is not used; method "masked"
+  start_2d: int = 0  # the step from which they take part
   protocol: str = "generic"
   codec: str = "root_rms"
   codec_constants: dict = dataclasses.field(default_factory=dict)
@@ -100,6 +114,9 @@ class Config:
   eval_every: int = 5000
   eval_max_frames: int = 20000
   keep_best: int = 3
+  patience: int = 0  # evaluations without a better validation MPJPE after which training ends; 0 for never
+  init_from: str = ""  # workdir of a run whose best checkpoint this one begins with
+  init_parts: tuple[str, ...] = ("trunk", "head")  # the parts of it that are taken; others start afresh
   workers: int = 0  # Grain worker processes, when not resident
 
   def __post_init__(self):
@@ -114,11 +131,21 @@ class Config:
       "keep_best",
     ):
       _positive(self, name)
-    _choice(self, "method", ("supervised", "iso"))
+    _choice(self, "method", ("supervised", "iso", "masked"))
+    if not 0 <= self.overlap < self.window:
+      raise ValueError(f"overlap={self.overlap} must be in [0, window={self.window})")
+    if self.pad_short and self.method == "iso":
+      raise ValueError("pad_short=True needs masks, which method 'iso' has none of; use 'supervised' or 'masked'")
+    if self.train_2d is not None and self.method != "masked":
+      raise ValueError(f"train_2d needs method 'masked'; {self.method!r} learns from 3D alone")
     if self.eval_every % self.log_every:
       raise ValueError(f"eval_every={self.eval_every} must be a multiple of log_every={self.log_every}")
     if not self.targets:
       raise ValueError("targets is empty: name at least one data config to evaluate on")
+    if self.patience < 0:
+      raise ValueError(f"patience={self.patience} counts evaluations, from 0")
+    if self.init_from and not self.init_parts:
+      raise ValueError(f"init_from={self.init_from!r} with empty init_parts takes nothing; name parts, as ('trunk',)")
 
 
 def _positive(config, name: str, optional: bool = False) -> None:
@@ -166,8 +193,12 @@ def _convert(hint, value, where: str):
   if dataclasses.is_dataclass(hint):
     return _build(hint, value, where)
   origin, args = typing.get_origin(hint), typing.get_args(hint)
+  if origin is types.UnionType and dataclasses.is_dataclass(args[0]):  # of one and None
+    return None if value is None else _build(args[0], value, where)
   if origin is dict and dataclasses.is_dataclass(args[1]):
     return {k: _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
+  if origin is dict and args[1] is float:
+    return {k: _convert(float, v, f"{where}[{k!r}]") for k, v in value.items()}
   if origin is dict or hint is dict:
     return _plain(value)
   if origin is tuple:

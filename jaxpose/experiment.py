@@ -12,12 +12,12 @@ from jaxpose import config as configs
 from jaxpose.config import Config, DataConfig
 from jaxpose.data import pipeline, source, transforms
 from jaxpose.data.clip import Clip
-from jaxpose.methods import iso, supervised
+from jaxpose.methods import iso, masked, supervised
 from jaxpose.methods.method import Method
 from jaxpose.models import discriminator
 from jaxpose.skeleton import Skeleton
 
-METHODS = {"supervised": supervised.create, "iso": iso.create}
+METHODS = {"supervised": supervised.create, "iso": iso.create, "masked": masked.create}
 
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:

@@ -1,5 +1,6 @@
 """What can be done with a trained run: score it, or adapt it to unlabelled targets and score that."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,14 @@ def load_target(trained: Trained, data_dir: str, name: str = "", stride: int = 1
   return name, data, clips
 
 
+def with_overlap(trained: Trained, overlap: int) -> Trained:
+  """The run, to be evaluated and adapted in windows that share `overlap` frames and are blended.
+
+  Raises ValueError unless 0 <= overlap < window.
+  """
+  return dataclasses.replace(trained, config=dataclasses.replace(trained.config, overlap=overlap))
+
+
 def score(
   trained: Trained,
   target: str,
@@ -69,6 +78,8 @@ def score(
     "keypoints_source": _SOURCE,
     "annotation": "metric",
     "flip_averaging": flip,
+    "window": trained.config.window,
+    "overlap": trained.config.overlap,
     "codec": trained.codec.name,
     "model": trained.config.model,
     "method": trained.config.method,
@@ -104,6 +115,7 @@ def predict(
     trained.codec,
     trained.variables,
     window=trained.config.window,
+    overlap=trained.config.overlap,
     flip=flip,
     batch_size=_BATCH,
   )

@@ -18,11 +18,16 @@ _DATASET = flags.DEFINE_string(
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.")
 _STRIDE = flags.DEFINE_integer("stride", 1, "Score every n-th frame of a clip.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
+_OVERLAP = flags.DEFINE_integer(
+  "overlap", None, "Frames that neighbouring windows share, and blend; the config's own by default.", lower_bound=0
+)
 _FLIP = flags.DEFINE_bool("flip", True, "Average with the prediction for the mirrored input.")
 
 
 def main() -> None:
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
+  if _OVERLAP.value is not None:
+    trained = runs.with_overlap(trained, _OVERLAP.value)
   options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value, noise_px=_NOISE.value)
   result = runs.evaluate(trained, _DATA_DIR.value, flip=_FLIP.value, **options)
   report.write_json(_OUTPUT.value, result)

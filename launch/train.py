@@ -30,7 +30,8 @@ def main() -> None:
   config = configs.from_dict(_CONFIG.value)
   train_clips = experiment.load_clips(config.train, _DATA_DIR.value)
   validation_clips = experiment.load_clips(config.validation, _DATA_DIR.value)
-  loop.train(config, _WORKDIR.value, train_clips, validation_clips)
+  clips_2d = experiment.load_clips(config.train_2d, _DATA_DIR.value) if config.train_2d else []
+  loop.train(config, _WORKDIR.value, train_clips, validation_clips, clips_2d=clips_2d)
 
 
 if __name__ == "__main__":

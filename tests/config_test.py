@@ -37,7 +37,8 @@ def test_the_docstring_holds_the_command(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_data_sets_and_protocols_exist(name):
   config = configs.from_dict(get_config(name))
-  for data in (config.train, config.validation, *config.targets.values()):
+  further = () if config.train_2d is None else (config.train_2d,)
+  for data in (config.train, config.validation, *config.targets.values(), *further):
     build.find(data.dataset)
     assert not data.skeleton or skeleton.get(data.skeleton)
     protocols.get(data.protocol or config.protocol)
@@ -66,6 +67,10 @@ def values(**changes):
     (dict(augment=dict(flip=2.0)), "is a probability"),
     (dict(train=dict(dataset="x", splits=())), "needs a dataset and splits"),
     (dict(train=dict(dataset="x")), "config.train lacks splits"),
+    (dict(train=dict(dataset="x", splits=("a",), fraction=0.0)), "fraction=0.0 of the clips of 'x'"),
+    (dict(overlap=1), "overlap=1 must be in"),
+    (dict(train_2d=dict(dataset="x", splits=("a",))), "train_2d needs method 'masked'"),
+    (dict(method="iso", pad_short=True), "pad_short=True needs masks"),
     (dict(train="cmu"), "config.train is 'cmu'"),
   ],
 )

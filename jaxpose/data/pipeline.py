@@ -6,7 +6,7 @@ The resident path (whole data set on the device) and the streaming path (Grain) 
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import grain
@@ -17,13 +17,15 @@ from jaxpose.data.clip import Clip
 from jaxpose.geometry.camera import Camera
 
 Batch = dict[str, Any]
+Order = Callable[[int, int], np.ndarray]  # rows start to stop of the endless sequence, as window indices
 
 
 class Windows(NamedTuple):
   """Clips laid end to end, and the windows that training draws from them. A pytree, of NumPy or JAX arrays.
 
-  frames: {"keypoints_2d" [F, J, 2], "confidence" [F, J], "joints_3d" [F, J, 3], "valid" [F]}; camera: one a clip;
-  start: int32 [W], a window's first frame among the F; clip: int32 [W], its clip.
+  frames: {"keypoints_2d" [F, J, 2], "confidence" [F, J], "joints_3d" [F, J, 3], "valid" [F]}, with "present" [F] where
+  short clips were padded and "labelled" [F] where some clips have no joints_3d; camera: one a clip; start: int32 [W], a
+  window's first frame among the F; clip: int32 [W], its clip.
   """
 
   frames: dict[str, Any]
@@ -36,21 +38,30 @@ class Windows(NamedTuple):
     return sum(x.nbytes for x in jax.tree.leaves(self))
 
 
-def windows(clips: Sequence[Clip], length: int = 1, stride: int = 1) -> Windows:
+def windows(
+  clips: Sequence[Clip], length: int = 1, stride: int = 1, *, pad_short: bool = False, allow_2d: bool = False
+) -> Windows:
   """All windows of `length` consecutive valid frames, one every `stride` frames of a clip.
 
-  Raises ValueError if no clip holds such a window, or a clip lacks joints_3d.
+  pad_short: a clip shorter than `length`, all of it valid, is a window too; frames that repeat its last one fill it,
+  neither "present" nor valid. allow_2d: clips without joints_3d take part; their frames are not "labelled", and
+  joints_3d holds a stand-in there that must not be used.
+
+  Raises ValueError if no clip holds such a window, or a clip lacks joints_3d and must not.
   """
   if not clips:
     raise ValueError("no clips to train on; check the data set's name and splits")
   for clip in clips:
-    if clip.joints_3d is None:
+    if clip.joints_3d is None and not allow_2d:
       raise ValueError(f"clip {clip.name} has no joints_3d: training needs 3D targets")
+  missing = [length - len(c) if pad_short and 0 < len(c) < length and c.valid.all() else 0 for c in clips]
+  present = [np.arange(len(c) + more) < len(c) for c, more in zip(clips, missing)]
+  labelled = [np.full(len(c) + more, c.joints_3d is not None) for c, more in zip(clips, missing)]
+  clips = [_padded(c, more) for c, more in zip(clips, missing)]
   starts, owners, offset = [], [], 0
   for number, clip in enumerate(clips):
-    good = (
-      np.convolve(clip.valid, np.ones(length, int), "valid") == length if len(clip) >= length else np.zeros(0, bool)
-    )
+    usable = clip.valid | ~present[number]
+    good = np.convolve(usable, np.ones(length, int), "valid") == length if len(clip) >= length else np.zeros(0, bool)
     own = np.flatnonzero(good)[::stride] if length == 1 else np.flatnonzero(good & (np.arange(len(good)) % stride == 0))
     starts.append(own + offset)
     owners.append(np.full(len(own), number))
@@ -65,11 +76,34 @@ def windows(clips: Sequence[Clip], length: int = 1, stride: int = 1) -> Windows:
   frames = {
     "keypoints_2d": np.concatenate([c.keypoints_2d for c in clips]),
     "confidence": np.concatenate([c.confidence for c in clips]),
-    "joints_3d": np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None]),
+    "joints_3d": np.concatenate([_stand_in(c) if c.joints_3d is None else c.joints_3d for c in clips]),
     "valid": np.concatenate([c.valid for c in clips]),
   }
+  if any(missing):
+    frames["present"] = np.concatenate(present)
+  if not all(one.all() for one in labelled):
+    frames["labelled"] = np.concatenate(labelled)
   camera = jax.tree.map(lambda *leaves: np.stack(leaves), *(c.camera for c in clips))
   return Windows(frames, camera, start, np.concatenate(owners).astype(np.int32))
+
+
+def _padded(clip: Clip, count: int) -> Clip:
+  """The clip and `count` frames more, which repeat its last one and are not valid."""
+  if not count:
+    return clip
+  longer = lambda x: np.concatenate([x, np.repeat(x[-1:], count, 0)])  # noqa: E731
+  return clip.replace(
+    keypoints_2d=longer(clip.keypoints_2d),
+    confidence=longer(clip.confidence),
+    joints_3d=None if clip.joints_3d is None else longer(clip.joints_3d),
+    valid=np.concatenate([clip.valid, np.zeros(count, bool)]),
+    extra={},
+  )
+
+
+def _stand_in(clip: Clip) -> np.ndarray:
+  """A pose before the camera for every frame, of which every codec has finite targets."""
+  return np.tile(np.array([0, 0, 1], np.float32), (len(clip), clip.skeleton.num_joints, 1))
 
 
 def gather(data: Windows, index, length: int) -> Batch:
@@ -94,11 +128,20 @@ def order(size: int, start: int, stop: int, seed: int) -> np.ndarray:
   return np.concatenate(rows) if rows else np.zeros(0, np.int32)
 
 
+def curriculum(sizes: tuple[int, int], first: int, start: int, stop: int, seed: int) -> np.ndarray:
+  """`order` over the first sizes[0] windows in rows below `first`, and over all sizes[1] of them from there on.
+
+  What is easy, or labelled, comes first (MotionBERT trains on 3D data alone before 2D data join in).
+  """
+  rows = order(sizes[0], start, max(min(stop, first), start), seed)
+  return np.concatenate([rows, order(sizes[1], max(start, first) - first, max(stop, first) - first, seed)])
+
+
 class _Rows:
   """Random access to the windows of one process's rows, step after step, for grain.MapDataset.source."""
 
-  def __init__(self, data: Windows, length: int, batch: int, seed: int, steps: int, process: tuple[int, int]):
-    self.data, self.length, self.batch, self.seed, self.process = data, length, batch, seed, process
+  def __init__(self, data: Windows, length: int, batch: int, rows: Order, steps: int, process: tuple[int, int]):
+    self.data, self.length, self.batch, self.rows, self.process = data, length, batch, rows, process
     self.local = batch // process[1]
     self.size = steps * self.local
 
@@ -108,7 +151,7 @@ class _Rows:
   def __getitem__(self, i: int) -> Batch:
     step, slot = divmod(int(i), self.local)
     row = step * self.batch + self.process[0] * self.local + slot
-    (index,) = order(len(self.data.start), row, row + 1, self.seed)
+    (index,) = self.rows(row, row + 1)
     return gather(self.data, index, self.length)
 
 
@@ -122,19 +165,21 @@ def batches(
   start_step: int = 0,
   process: tuple[int, int] = (0, 1),
   workers: int = 0,
+  rows: Order | None = None,
 ) -> Iterator[Batch]:
   """This process's share of the batches of steps start_step to num_steps, in order, through Grain.
 
   `process` is (index, count): the p-th of n contiguous slices of every global batch. Any start_step and any number of
-  processes or workers read the same rows.
+  processes or workers read the same rows. rows: (start, stop) -> window indices, `order` with this seed when None.
   """
   index, count = process
   if batch_size % count:
     raise ValueError(f"batch_size={batch_size} is not divisible by the {count} processes; choose a multiple of {count}")
-  rows = _Rows(data, length, batch_size, seed, num_steps, process)
+  rows = rows or functools.partial(order, len(data.start), seed=seed)
+  source = _Rows(data, length, batch_size, rows, num_steps, process)
   local = batch_size // count
   dataset = (
-    grain.MapDataset.source(cast(Any, rows)).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
+    grain.MapDataset.source(cast(Any, source)).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
   )
   stream = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
   if workers:

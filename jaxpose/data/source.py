@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -74,13 +75,15 @@ def load_clips(
   include: Sequence[str] = (),
   exclude: Sequence[str] = (),
   skeleton: str = "",
+  fraction: float = 1.0,
   seed: int = 0,
 ) -> list[Clip]:
   """Clips of a data set; world-space motions are seen through the virtual `rig` first, at `fps`.
 
   Clips of real cameras keep every n-th frame to come to `fps`; a ValueError where their own rate is no multiple of it.
   `include` and `exclude` select sequences by name (all, and none, when empty). `skeleton`: the joint set to map clips
-  to, by joint name; their own when empty.
+  to, by joint name; their own when empty. `fraction`: of the clips (a sequence seen by a camera is one), rounded and at
+  least one, drawn by `seed`, in their order.
   """
   records = load(dataset, splits, data_dir)
   names = {r.sequence for r in records}
@@ -99,6 +102,9 @@ def load_clips(
     raise ValueError(f"data set {dataset!r} was filmed by real cameras: leave out the rig {rig!r}")
   elif fps is not None:
     records = [_at_rate(clip, fps) for clip in records]
+  if fraction < 1:
+    count = max(1, round(fraction * len(records)))
+    records = [records[i] for i in sorted(np.random.default_rng(seed).permutation(len(records))[:count])]
   return [mapped(c, skeletons.get(skeleton)) for c in records] if skeleton else records
 
 

@@ -40,11 +40,12 @@ def create(
   loss: str = "l2",
   bone_weight: float = 1.0,
   scale: float = 1.0,
+  focal: float = 0.0,
 ) -> Method:
   """Joint training by `objective`, "adversary" (Eq. 3) or "cycle" (Eq. 4); the weights are the paper's.
 
-  Parameters are {"trunk", "head", "self_supervised_head", "discriminator"}. loss, bone_weight, scale: as in
-  `supervised.term`; the rest as in `objectives.terms` and `objectives.lifting`.
+  Parameters are {"trunk", "head", "self_supervised_head", "discriminator"}. loss, bone_weight, scale, focal: as
+  in `supervised.term`; the rest as in `objectives.terms` and `objectives.lifting`.
 
   One scalar holds both players: each term stops the gradient of the other player. `weight` scales the lifter's
   side only. The discriminator has its own optimizer, whose Adam is indifferent to a factor on its loss.
@@ -52,7 +53,7 @@ def create(
   Running statistics of normalisation follow the pass over real inputs; the passes over random projections are
   normalised by their own batch and leave no trace.
   """
-  supervised.check(loss)
+  supervised.check(loss, focal)
   if objective not in ("adversary", "cycle"):
     raise ValueError(f"objective={objective!r}, expected 'adversary' or 'cycle'")
   shared: dict[str, Any] = dict(azimuth=azimuth, elevation=elevation, lift=lift, size=size)
@@ -61,7 +62,8 @@ def create(
     "adversary": objectives.random_projection(*modules, **shared),
     "cycle": objectives.random_projection(*modules, **shared, weight_2d=weight_2d, weight_3d=weight_3d),
   }
-  fit = functools.partial(supervised.term, codec=codec, kind=loss, bone_weight=bone_weight, scale=scale)
+  options: dict[str, Any] = dict(kind=loss, bone_weight=bone_weight, scale=scale, focal=focal)
+  fit = functools.partial(supervised.term, codec=codec, **options)
   return Method(
     name="iso",
     codec=codec,

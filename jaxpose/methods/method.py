@@ -22,7 +22,8 @@ class Method:
   init(key, batch) -> variables: {"params": {part: ...}, "batch_stats": ...}; `batch` gives shapes only.
   loss(variables, batch, key) -> (scalar, (metrics, new_model_state)): the training graph. `new_model_state` is every
     collection but the parameters.
-  infer(variables, inputs, key) -> outputs: the inference graph, in the codec's inputs and outputs.
+  infer(variables, inputs, key) -> outputs: the inference graph, in the codec's inputs and outputs. One with a fourth
+    parameter `mask` is given it where clips are shorter than a window: [B, T], False for the frames that fill them.
   labels(params) -> the same tree with each leaf's group, "lifter" or "discriminator", for optax.multi_transform.
   objectives: the self-supervised losses that this method's variables can be adapted by, by name (adapt/objectives.py).
   """
@@ -32,7 +33,7 @@ class Method:
   lifter: Lifter
   init: Callable[[jax.Array, Batch], Variables]
   loss: Callable[[Variables, Batch, jax.Array], tuple[Array, tuple[Metrics, Variables]]]
-  infer: Callable[[Variables, Array, jax.Array], Array]
+  infer: Callable[..., Array]
   labels: Callable[[Any], Any]
   objectives: Mapping[str, Callable[..., Any]]
 

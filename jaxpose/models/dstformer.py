@@ -6,6 +6,7 @@ all layers are stacked on a leading axis, and the layers run under `scan`: compi
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -60,6 +61,11 @@ class Options:
 
 
 def _dense(width: int, name: str, dtype: str) -> nn.Dense:
+  """A linear map, to be given rows [N, D]; the embedding, of a few channels, need not be.
+
+  The gradient of the weights sums over all axes but the last. If these are several, XLA on CPU first writes a
+  transposed copy of the input, and computes what that was made of in the copy's order: three times slower.
+  """
   return nn.Dense(width, kernel_init=_init, dtype=dtype, name=name)
 
 
@@ -74,6 +80,31 @@ def drop_path(x: Float[Array, "*b"], rate: Float[Array, ""], key: jax.Array) -> 
   return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)
 
 
+def gelu(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
+  """x Phi(x) = x (1 + erf(x / sqrt 2)) / 2, computed in float32.
+
+  As PyTorch has it. jax.nn.gelu takes erfc(-x / sqrt 2) for 1 + erf, which differs by rounding only, but needs an
+  exponential: it takes XLA on CPU three times as long.
+  """
+  wide = x.astype(jnp.float32)
+  return (0.5 * wide * (1 + jax.lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
+
+
+def attend(qkv: Float[Array, "M N 3 H E"], mask: Bool[Array, "M 1 1 N"] | None) -> Float[Array, "M N H E"]:
+  """softmax(q k^T / sqrt E) v of each head, with the softmax in float32: jax.nn.dot_product_attention for XLA on CPU.
+
+  Heads come first, so that the products read what lies side by side. The sum of the exponentials divides the product
+  with v and not the weights, which are more numbers; that also shortens the backward pass.
+  """
+  q, k, v = qkv.transpose(2, 0, 3, 1, 4)
+  logits = jnp.einsum("mhqe,mhke->mhqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
+  if mask is not None:
+    logits = jnp.where(mask, logits, -0.5 * jnp.finfo(jnp.float32).max)
+  weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+  y = jnp.einsum("mhqk,mhke->mhqe", weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+  return (y / weights.sum(-1, keepdims=True)).astype(v.dtype).transpose(0, 2, 1, 3)
+
+
 class Stage(nn.Module):
   """Self-attention over axis N of [B, G, N, D], then an MLP; each behind a norm and beside a residual connection."""
 
@@ -84,32 +115,37 @@ class Stage(nn.Module):
   def __call__(
     self, x: Float[Array, "B G N D"], rate: Float[Array, ""], mask: Bool[Array, "B N"] | None
   ) -> Float[Array, "B G N D"]:
-    options, dtype = self.options, self.options.dtype
-    x = x + self._branch(self._attend(_norm("norm1", dtype)(x), mask), rate)
+    options, dtype, shape = self.options, self.options.dtype, x.shape
+    x = x.reshape(-1, shape[-1])  # see `_dense`
+    x = x + self._branch(self._attend(_norm("norm1", dtype)(x), shape, mask), rate, shape[0])
     hidden = _dense(options.mlp_hidden, "fc1", dtype)(_norm("norm2", dtype)(x))
-    hidden = self._drop(nn.gelu(hidden, approximate=False))
-    return x + self._branch(_dense(x.shape[-1], "fc2", dtype)(hidden), rate)
+    hidden = self._drop(gelu(hidden))
+    x = x + self._branch(_dense(shape[-1], "fc2", dtype)(hidden), rate, shape[0])
+    return x.reshape(shape)
 
-  def _attend(self, x: Array, mask: Array | None) -> Array:
-    batch, groups, length, width = x.shape
+  def _attend(self, x: Array, shape: tuple[int, ...], mask: Array | None) -> Array:
+    batch, groups, length, width = shape
     heads = self.options.num_heads
     qkv = _dense(3 * width, "qkv", self.options.dtype)(x)
     qkv = qkv.reshape(batch * groups, length, 3, heads, width // heads)
     if mask is not None:
       keys = jnp.broadcast_to(mask[:, None, :], (batch, groups, length))
       mask = keys.reshape(batch * groups, 1, 1, length)
-    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-    x = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=self.options.attention)  # softmax in float32
-    return _dense(width, "proj", self.options.dtype)(x.reshape(batch, groups, length, width))
+    if self.options.attention is None and jax.default_backend() == "cpu":
+      x = attend(qkv, mask)
+    else:
+      q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+      x = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=self.options.attention)  # softmax in float32
+    return _dense(width, "proj", self.options.dtype)(x.reshape(-1, width))
 
   def _drop(self, x: Array) -> Array:
     return nn.Dropout(self.options.dropout, deterministic=not self.train)(x)
 
-  def _branch(self, x: Array, rate: Array) -> Array:
+  def _branch(self, x: Array, rate: Array, batch: int) -> Array:
     x = self._drop(x)
     if not self.train or not self.options.drop_path:
       return x
-    return drop_path(x, rate, self.make_rng("dropout"))
+    return drop_path(x.reshape(batch, -1), rate, self.make_rng("dropout")).reshape(x.shape)
 
 
 class Fusion(nn.Module):
@@ -146,7 +182,8 @@ class Layer(nn.Module):
 
     st = temporal(spatial(x, "st"), "st")
     ts = spatial(temporal(x, "ts"), "ts")
-    return Fusion(name="fusion")(st, ts), None  # (carry, output) of scan
+    rows = [stream.reshape(-1, x.shape[-1]) for stream in (st, ts)]
+    return Fusion(name="fusion")(*rows).reshape(x.shape), None  # (carry, output) of scan
 
 
 def _layers(x: Array, options: Options, first: int, last: int, train: bool, mask: Array | None) -> Array:
@@ -224,8 +261,10 @@ class Head(nn.Module):
     dtype = self.options.dtype
     if self.first < self.options.depth:
       x = _norm("norm", dtype)(_layers(x, self.options, self.first, self.options.depth, train, mask))
-    x = ACTIVATIONS[self.activation](_dense(self.dim_rep, "pre_logits", dtype)(x))
-    return (x if representation else _dense(3, "pose", dtype)(x)).astype(jnp.float32)
+    shape = x.shape
+    x = ACTIVATIONS[self.activation](_dense(self.dim_rep, "pre_logits", dtype)(x.reshape(-1, shape[-1])))
+    x = x if representation else _dense(3, "pose", dtype)(x)
+    return x.reshape(*shape[:-1], x.shape[-1]).astype(jnp.float32)
 
 
 class DSTformer(Lifter):
@@ -277,9 +316,9 @@ def create(
   head for fine-tuning that `small` comes with. dropout: of embeddings, projections and MLPs (the attention weights
   have none). drop_path: the last layer's chance to skip a residual branch, a draw for each clip. remat: what the
   backward pass recomputes: "none" nothing, "dots" all but the linear maps, "full" whole layers, which takes the least
-  memory. unroll: how many layers `scan` unrolls. attention: as `implementation` of jax.nn.dot_product_attention (None,
-  "xla", or "cudnn", which needs a GPU and bfloat16). dtype: what the layers compute in, float32 or bfloat16;
-  parameters, softmax, norms and output stay float32.
+  memory. unroll: how many layers `scan` unrolls. attention: as `implementation` of jax.nn.dot_product_attention ("xla",
+  or "cudnn", which needs a GPU and bfloat16); None leaves the choice to it, except on CPU, where `attend` is faster.
+  dtype: what the layers compute in, float32 or bfloat16; parameters, softmax, norms and output stay float32.
   """
   sizes = dict(
     num_joints=num_joints, dim_feat=dim_feat, dim_rep=dim_rep, depth=depth, num_heads=num_heads, maxlen=maxlen

@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
+AnyArray = Array | np.ndarray
 Variables = Mapping[str, Any]  # {"params": {part: ...}, "batch_stats": {part: ...}}
 
 
@@ -16,12 +17,18 @@ class Lifter(nn.Module):
   """head(trunk(x)): inputs [B, T, J, C] to poses [B, T, J, 3], root-relative, in the codec's units.
 
   Both parts take `train`. Parameters are {"trunk": ..., "head": ...}: any architecture built this way can be adapted.
+
+  mask: True for the frames of a padded clip that are there. A lifter of single frames has no use for it; one whose
+  frames see each other overrides this.
   """
 
   trunk: nn.Module
   head: nn.Module
 
-  def __call__(self, x: Float[Array | np.ndarray, "B T J C"], train: bool = False) -> Float[Array, "B T J 3"]:
+  def __call__(
+    self, x: Float[AnyArray, "B T J C"], train: bool = False, mask: Bool[AnyArray, "B T"] | None = None
+  ) -> Float[Array, "B T J 3"]:
+    del mask
     return self.head(self.trunk(jnp.asarray(x), train=train), train=train)
 
 
@@ -53,9 +60,17 @@ def apply(
   return output, dict(state)
 
 
-def predict(lifter: Lifter, variables: Variables, inputs: Float[Array | np.ndarray, "B T J C"]) -> Array:
-  """The lifter's poses [B, T, J, 3] in evaluation mode, from variables that may hold more parts than its own."""
-  return jnp.asarray(lifter.apply(parts(variables, "trunk", "head"), inputs, train=False))
+def predict(
+  lifter: Lifter,
+  variables: Variables,
+  inputs: Float[AnyArray, "B T J C"],
+  mask: Bool[AnyArray, "B T"] | None = None,
+) -> Array:
+  """The lifter's poses [B, T, J, 3] in evaluation mode, from variables that may hold more parts than its own.
+
+  mask: True for the frames of a padded clip that are there.
+  """
+  return jnp.asarray(lifter.apply(parts(variables, "trunk", "head"), inputs, train=False, mask=mask))
 
 
 def num_parameters(params: Any) -> int:

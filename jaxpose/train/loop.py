@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, metrics, progress
 from jaxpose import config as configs
@@ -20,7 +21,7 @@ from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
 from jaxpose.methods.method import Method
-from jaxpose.train import optim
+from jaxpose.train import initial, optim, rates
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
@@ -32,19 +33,23 @@ def train(
   train_clips: Sequence[Clip],
   validation_clips: Sequence[Clip],
   devices: Sequence[jax.Device] | None = None,
+  clips_2d: Sequence[Clip] = (),
 ) -> TrainState:
   """Trains to config.num_steps on `devices` (all, by default) and returns the final state.
 
-  Resumes when `workdir` holds a checkpoint.
+  clips_2d: those of config.train_2d, which take part from step config.start_2d; their 3D, if any, is not looked at.
+
+  Resumes when `workdir` holds a checkpoint; else it begins with the weights of config.init_from, if that names a run.
+  Ends early after config.patience evaluations without a better validation MPJPE.
 
   Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are
   functions of the step. Raises ValueError if the workdir's checkpoint is of another model, FloatingPointError when the
   loss or a gradient stops being finite, OSError when a checkpoint cannot be written.
   """
-  data = pipeline.windows(train_clips, config.window, config.stride)
+  data = _windows(config, train_clips, clips_2d)
   codec = experiment.build_codec(config, train_clips[0].skeleton, list(train_clips))
   evaluate.check_skeletons([*train_clips, *validation_clips], codec)
-  method = experiment.build_method(config, codec)
+  method = rates.freeze(experiment.build_method(config, codec), config.optim)
   mesh = distributed.make_mesh(devices)
   _check_divisible(config, mesh)
   state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
@@ -57,7 +62,7 @@ def train(
     stack.callback(bar.close)
     stack.callback(log.close)
     stack.callback(writer.close)  # also when interrupted: a save that has begun is finished
-    while (at := int(start)) < config.num_steps:
+    while (at := int(start)) < config.num_steps and not _is_over(config, writer.best(), at, bar):
       stop = min(at - at % config.log_every + config.log_every, config.num_steps)
       state, scalars = advance(state, at, stop)
       if pending:  # the device is busy with the next stretch while the host looks at the last one
@@ -71,6 +76,31 @@ def train(
         bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
         writer.save(stop, state, scores)
   return state
+
+
+def _is_over(config: Config, best: int | None, at: int, bar) -> bool:
+  """Whether patience has run out at step `at`. Told from the checkpoints: a resumed run stops where it would have."""
+  waited = 0 if best is None else at // config.eval_every - best // config.eval_every
+  if not config.patience or waited < config.patience:
+    return False
+  bar.set_postfix_str(f"stopped early, best at step {best}")
+  logging.warning("stopped early at step %d: %d evaluations no better than that at step %d", at, waited, best)
+  return True
+
+
+def _windows(config: Config, clips: Sequence[Clip], clips_2d: Sequence[Clip]) -> pipeline.Windows:
+  """The windows of all clips, those of clips_2d last."""
+  if (config.train_2d is None) != (not clips_2d):
+    raise ValueError(f"{len(clips_2d)} clips for train_2d={config.train_2d}; give both or neither")
+  every = [*clips, *(c.replace(joints_3d=None) for c in clips_2d)]
+  return pipeline.windows(
+    every, config.window, config.stride, pad_short=config.pad_short, allow_2d=config.train_2d is not None
+  )
+
+
+def _labelled(data: pipeline.Windows) -> int:
+  """How many windows have 3D; they come first."""
+  return int(data.frames["labelled"][data.start].sum()) if "labelled" in data.frames else len(data.start)
 
 
 def _check_divisible(config: Config, mesh) -> None:
@@ -91,6 +121,8 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   start = found[-1] if found else 0
   if found:
     state = checkpoint.restore(workdir, start, state)
+  elif config.init_from:
+    state = initial.take(config.init_from, config.init_parts, state, codec)
   description = {
     "config": configs.to_dict(config),
     "codec": codec.to_json(),
@@ -110,6 +142,8 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
   """advance(state, start, stop) -> (state, scalars): steps start to stop, on resident data or streamed by Grain."""
   static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
   one = distributed.replicated(mesh)
+  sizes, first = (_labelled(data), len(data.start)), config.start_2d * config.batch_size
+  rows_of = functools.partial(pipeline.curriculum, sizes, first, seed=config.seed)
   if config.resident and distributed.fits_on_device(data.nbytes):
     resident = distributed.put_same(data, one)
     many = jax.jit(
@@ -117,7 +151,7 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
     )
 
     def advance(state: TrainState, start: int, stop: int):
-      rows = pipeline.order(len(data.start), start * config.batch_size, stop * config.batch_size, config.seed)
+      rows = rows_of(start * config.batch_size, stop * config.batch_size)
       index = distributed.put_same(
         rows.reshape(stop - start, config.batch_size), distributed.over_data(mesh, leading=1)
       )
@@ -140,6 +174,7 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
         start_step=start,
         process=distributed.process(),
         workers=config.workers,
+        rows=rows_of,
       )
     history = []
     for _ in range(start, stop):
@@ -180,7 +215,8 @@ def _report(
 
 def _bone_lengths(codec: Codec, data: pipeline.Windows) -> list[float]:
   """The training set's mean length of each bone in output units: what adaptation may hold a new pose against."""
-  chosen = np.linspace(0, len(data.start) - 1, min(len(data.start), 4096)).astype(int)
+  count = _labelled(data)
+  chosen = np.linspace(0, count - 1, min(count, 4096)).astype(int)
   batch = pipeline.gather(data, chosen, 1)
   targets = codec.encode_target(batch["joints_3d"], batch["keypoints_2d"], batch["camera"], batch["confidence"])
   return np.asarray(objectives.mean_bone_lengths(targets, codec), float).tolist()
@@ -192,7 +228,7 @@ def _named(params) -> list[tuple[str, np.ndarray]]:
 
 
 def _validate(config: Config, method: Method, codec: Codec, state: TrainState, clips: list[Clip]) -> dict[str, float]:
-  """Root-relative MPJPE and PA-MPJPE in mm over the valid frames of held-out clips."""
+  """Root-relative MPJPE and PA-MPJPE in mm, PCK at 150 mm in per cent, over the valid frames of held-out clips."""
   variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
   predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
   target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
@@ -204,4 +240,5 @@ def _validate(config: Config, method: Method, codec: Codec, state: TrainState, c
   return {
     "mpjpe_mm": float(np.mean(metrics.mpjpe(predicted, target)) * 1000),
     "pa_mpjpe_mm": float(np.mean(metrics.pa_mpjpe(predicted, target)) * 1000),
+    "pck_150": float(np.mean(metrics.pck(predicted, target)) * 100),
   }

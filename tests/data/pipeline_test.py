@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -87,3 +89,42 @@ def test_errors_name_the_remedy():
     pipeline.windows([helpers.clip(12, joints_3d=None)])
   with pytest.raises(ValueError, match="batch_size=4 is not divisible by the 3 processes"):
     collect(pipeline.windows(two_clips()), process=(0, 3))
+
+
+def test_short_clips_are_padded_and_marked():
+  short = helpers.clip(4, seed=2, sequence="hop")
+  clips = [helpers.clip(7), short, helpers.clip(3, valid=np.array([True, False, True]))]
+  data = pipeline.windows(clips, 6, pad_short=True)
+  assert len(data.start) == 2 + 1 and data.clip.tolist() == [0, 0, 1]
+  batch = pipeline.gather(data, np.arange(3), 6)
+  assert batch["present"].tolist() == [[True] * 6, [True] * 6, [True] * 4 + [False] * 2]
+  np.testing.assert_array_equal(batch["valid"], batch["present"])
+  np.testing.assert_array_equal(batch["keypoints_2d"][2], short.keypoints_2d[[0, 1, 2, 3, 3, 3]])
+  assert len(pipeline.windows(clips, 6).start) == 2
+  assert "present" not in pipeline.windows(clips, 3, pad_short=True).frames
+
+
+def test_clips_without_3d_are_marked():
+  flat = helpers.clip(5, joints_3d=None)
+  data = pipeline.windows([helpers.clip(5), flat], 5, allow_2d=True)
+  batch = pipeline.gather(data, np.arange(2), 5)
+  assert batch["labelled"].tolist() == [[True] * 5, [False] * 5] and np.isfinite(batch["joints_3d"]).all()
+  assert "labelled" not in pipeline.windows([helpers.clip(5)], 5, allow_2d=True).frames
+
+
+def test_curriculum_begins_with_the_first_windows_alone():
+  rows = functools.partial(pipeline.curriculum, (4, 10), 20, seed=3)
+  sequence = rows(0, 60)
+  assert (np.bincount(sequence[:20]) == 5).all() and len(np.bincount(sequence[:20])) == 4
+  assert (np.bincount(sequence[20:]) == 4).all() and len(np.bincount(sequence[20:])) == 10
+  for start, stop in ((0, 20), (5, 11), (13, 33), (20, 60), (41, 42), (20, 20)):
+    np.testing.assert_array_equal(rows(start, stop), sequence[start:stop])
+  np.testing.assert_array_equal(pipeline.curriculum((7, 7), 0, 2, 30, 1), pipeline.order(7, 2, 30, 1))
+
+
+def test_streamed_batches_follow_the_rows_they_are_given():
+  data = pipeline.windows(two_clips())
+  rows = functools.partial(pipeline.curriculum, (12, len(data.start)), 16, seed=3)
+  expected = [pipeline.gather(data, r, 1) for r in rows(0, 36).reshape(9, 4)]
+  assert_same(collect(data, rows=rows), expected)
+  assert_same(collect(data, rows=rows, start_step=5), expected[5:])

@@ -45,6 +45,8 @@ RECIPES = (
   "human36m_iso_adversary",
   "human36m_motionbert",
   "human36m_motionbert_finetune",
+  "amass_motionbert_pretrain",
+  "amass_dstformer_small_finetune",
 )
 
 

@@ -98,6 +98,49 @@ def test_motion_terms_are_motionberts_loss_and_see_valid_frames_alone():
   assert np.isfinite(gradient).all() and not np.any(gradient[2, 1]) and np.any(gradient[2, 0])
 
 
+def focal_batch():
+  """Two frames, one not valid; joints whose distances from the truth are 0.1 (8 of 17) and 0.3 metres."""
+  data = {k: v[:1, :2] if k != "camera" else jax.tree.map(lambda x: x[:1], v) for k, v in batch().items()}
+  data["valid"] = jnp.asarray([[True, False]])
+  distance = jnp.where(jnp.arange(17) < 8, 0.1, 0.3)
+  off = distance[None, None, :, None] * jnp.eye(3)[1][None, None, None]
+  root = data["joints_3d"][:, :, :1]
+  return data, data["joints_3d"] - root + jnp.where(data["valid"][..., None, None], off, 100.0), distance
+
+
+@pytest.mark.parametrize(("kind", "power"), [("mpjpe", 1), ("l1", 1), ("l2", 2)])
+def test_focal_weight_by_hand(kind, power):
+  """Weights (2 sigmoid(e / mean e) - 1)^2 of the errors 0.1 and 0.3 (or their squares); the other frame has no say."""
+  codec, (data, outputs, distance) = codecs.build("root_rms", SKELETON), focal_batch()
+  error = np.asarray(distance) ** power
+  weight = (2 / (1 + np.exp(-error / error.mean())) - 1) ** 2
+  assert weight[0] < 0.1 and weight[-1] > 0.2
+  term = functools.partial(supervised.term, codec=codec, kind=kind, bone_weight=0.5, scale=3.0)
+  loss, metrics = term(outputs, data, focal=2.0)
+  plain, unweighted = term(outputs, data)
+  np.testing.assert_allclose(metrics["supervised_joints"], (weight * error).mean(), rtol=1e-4)
+  np.testing.assert_allclose(unweighted["supervised_joints"], error.mean(), rtol=1e-4)
+  np.testing.assert_array_equal(metrics["supervised_bones"], unweighted["supervised_bones"])
+  np.testing.assert_allclose(plain - loss, 3 * ((1 - weight) * error).mean(), rtol=1e-3)
+
+
+def test_focal_gradient_flows_through_the_weight_and_not_through_the_mean():
+  """d/de of (2 s(e/m) - 1)^2 e at a constant m is w^2 + 2 w e 2 s (1 - s) / m, along y for the offset of the errors."""
+  codec, (data, outputs, error) = codecs.build("root_rms", SKELETON), focal_batch()
+  gradient = jax.jit(
+    jax.grad(lambda x, g: supervised.term(x, data, codec, kind="mpjpe", bone_weight=0.0, focal=g)[0]), static_argnums=1
+  )
+  error, mean = np.asarray(error), float(error.mean())
+  sigmoid = 1 / (1 + np.exp(-error / mean))
+  weight = 2 * sigmoid - 1
+  wanted = (weight**2 + 2 * weight * error * 2 * sigmoid * (1 - sigmoid) / mean) / 17
+  found = gradient(outputs, 2.0)
+  np.testing.assert_allclose(found[0, 0], wanted[:, None] * [0, 1, 0], rtol=1e-3, atol=1e-7)
+  assert not np.any(found[0, 1])
+  at_truth = data["joints_3d"] - data["joints_3d"][:, :, :1]
+  assert np.isfinite(gradient(at_truth, 0.5)).all() and np.isfinite(gradient(outputs, 0.5)).all()
+
+
 @pytest.mark.parametrize("name", motion_terms.TERMS)
 def test_every_motion_term_is_zero_at_the_truth_and_pulls_toward_it(name):
   valid = jnp.ones((1, 4), bool)
@@ -203,6 +246,8 @@ def test_unknown_options_are_named():
   codec, lifter = codecs.build("root_rms", SKELETON), models.build("mlp", width=16)
   with pytest.raises(ValueError, match="loss='l3', expected one of l2, l1, mpjpe"):
     supervised.create(lifter, codec, loss="l3")
+  with pytest.raises(ValueError, match="focal=-1.0, expected an exponent of at least 0"):
+    iso.create(lifter, codec, discriminator.create(width=16), focal=-1.0)
   with pytest.raises(ValueError, match="terms has 'speed', expected some of n_mpjpe, limb_length"):
     supervised.create(lifter, codec, terms={"speed": 1.0})
   with pytest.raises(ValueError, match="objective='cycles', expected 'adversary' or 'cycle'"):

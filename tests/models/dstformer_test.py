@@ -187,6 +187,32 @@ def test_gaps_can_be_masked_too():
   assert not np.allclose(poses, apply(X, ALL, head_depth=1)[:, rest], atol=1e-4)
 
 
+def test_attention_on_cpu_is_dot_product_attention():
+  mask = ALL.copy()
+  mask[0, 4:] = False
+  np.testing.assert_allclose(apply(mask=mask, head_depth=1), apply(mask=mask, head_depth=1, attention="xla"), atol=1e-5)
+  qkv, keys = jnp.asarray(RNG.normal(size=(3, 5, 3, 2, 4)), jnp.float32), jnp.asarray(RNG.random((3, 1, 1, 5)) < 0.7)
+  keys = keys.at[2].set(False)  # none is there: both give the mean over all
+
+  def plain(qkv, mask):
+    return jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], mask=mask, implementation="xla")
+
+  def output_and_gradient(attention):
+    return jax.value_and_grad(lambda x: jnp.sum(attention(x, keys) ** 3))(qkv)
+
+  for own, expected in zip(*map(output_and_gradient, (dstformer.attend, plain))):
+    np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gelu_is_the_exact_one():
+  x = jnp.linspace(-9, 9, 999)
+  np.testing.assert_allclose(dstformer.gelu(x), jax.nn.gelu(x, approximate=False), atol=1e-6)
+  half = x.astype(jnp.bfloat16)
+  assert dstformer.gelu(half).dtype == jnp.bfloat16
+  expected = jax.nn.gelu(half.astype(jnp.float32), approximate=False)
+  np.testing.assert_allclose(dstformer.gelu(half), expected, rtol=2**-8, atol=1e-6)
+
+
 def test_dropout_acts_in_training_alone():
   options = dict(dropout=0.3, drop_path=0.3)
   programs = [compiled(**more).lower(variables(), X, None, key(0)).as_text() for more in (options, {})]
