@@ -20,7 +20,7 @@ MODEL = dict(dim_in=2, dim_feat=64, dim_rep=64, depth=2, num_heads=4, mlp_ratio=
 def get_config(arg: str | None = None) -> ConfigDict:
   quick = common.is_quick(arg)
   config = cmu_baseline.get_config(arg)
-  config.update(num_steps=1000, batch_size=16, window=9, stride=1, overlap=4)
+  config.update(num_steps=2000, batch_size=16, window=9, stride=1, overlap=4)
   config.model, config.model_options = "dstformer", dict(MODEL)
   config.method_options = dict(loss="mpjpe", bone_weight=0.0, terms=dict(n_mpjpe=0.5, velocity=2.0))
   config.optim.update(name="adamw", learning_rate=1e-3, weight_decay=0.01, schedule="cosine", warmup_steps=200)

@@ -17,6 +17,7 @@ from jaxpose import evaluate as evaluation
 from jaxpose.adapt import (
   adapt,
   gate,
+  gauss_newton,
   masked,
   moments,
   objectives,
@@ -34,6 +35,7 @@ from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 
 GATE_INSTANCES = 2048  # of the source, to measure a gate's threshold on
+ITERATIONS = 30  # of conjugate gradients in a Gauss-Newton step, for lifters that are not solved exactly
 
 
 def default_objective(trained: Trained) -> str:
@@ -126,7 +128,8 @@ def adapt_clips(
   is_online = adapt.MODES[settings.mode].online
   if state_dir and not is_online:
     raise ValueError(f"state_dir={state_dir!r} keeps streams; mode {settings.mode!r} has none, use an online mode")
-  rows = evaluation.cut(clips, trained.config.window, valid_only=True, factors=factors)
+  overlap = trained.config.overlap
+  rows = evaluation.cut(clips, trained.config.window, valid_only=True, factors=factors, overlap=overlap)
   encoded = _encode(trained, rows.batch)
   facts: dict[str, float] = {"instances": len(rows.clip)}
   spent, chosen = 0.0, None
@@ -145,7 +148,7 @@ def adapt_clips(
     else:
       poses, seconds = _vanilla(trained, rows.batch, encoded, settings, chosen, sharding, bar)
   seconds += spent
-  return evaluation.scatter(clips, rows, poses), {
+  return evaluation.scatter(clips, rows, poses, overlap), {
     "seconds_per_instance": seconds / len(rows.clip),
     "seconds": seconds,
     **facts,
@@ -192,7 +195,8 @@ def _options(trained: Trained, settings: AdaptConfig) -> dict[str, Any]:
 
 def build_solver(trained: Trained, settings: AdaptConfig) -> Solver:
   """The Gauss-Newton solver of an AdaptConfig; a ValueError for objectives that are no sums of squares."""
-  known = residuals.available(trained.codec, trained.statistics.get("bone_lengths"))
+  lengths = trained.statistics.get("bone_lengths")  # a list, as JSON has it
+  known = residuals.available(trained.codec, None if lengths is None else np.asarray(lengths, np.float32))
   asked = objective_factors(trained, settings.objective)
   parts = tuple(g for g in settings.groups if g in ("trunk", "head"))
   return Solver(
@@ -202,6 +206,7 @@ def build_solver(trained: Trained, settings: AdaptConfig) -> Solver:
     damping=settings.damping,
     parts=parts,
     carry=settings.carry,
+    iterations=ITERATIONS if gauss_newton.loops(trained.variables["params"]) else 0,
   )
 
 
@@ -220,14 +225,16 @@ def _gate(trained: Trained, inputs: np.ndarray, settings: AdaptConfig, source: S
   objective, key = _weigh(available_objectives(trained), kept), jax.random.key(settings.seed)
   judge = functools.partial(gate.scores, trained.variables, base_key=key, objective=objective, copies=settings.copies)
 
+  size = max(1, 1024 // trained.config.window)
+
   def score(inputs) -> np.ndarray:
-    return evaluation.in_batches(lambda x: judge(*x), (inputs, np.arange(len(inputs))), 1024)
+    return evaluation.in_batches(lambda x: judge(*x), (inputs, np.arange(len(inputs))), size)
 
   rows = evaluation.cut(source, trained.config.window, valid_only=True)
   spread = np.unique(np.linspace(0, len(rows.clip) - 1, min(len(rows.clip), GATE_INSTANCES)).astype(int))
   known = _encode(trained, jax.tree.map(lambda x: x[spread], rows.batch))["inputs"]
   limit = gate.threshold(score(known), settings.gate)
-  score(inputs[:1024])  # compiles, outside the clock
+  score(inputs[:size])  # compiles, outside the clock
   began = time.perf_counter()
   own = score(inputs)
   return limit, own, time.perf_counter() - began
@@ -258,7 +265,7 @@ def _vanilla(trained: Trained, batch, encoded, settings: AdaptConfig, chosen, sh
     if not len(picked):
       return poses, seconds
   own, ids = {k: v[picked] for k, v in encoded.items()}, picked
-  options["chunk"] = _chunk(settings, sharding, split.adapted, options["tx"], len(ids))
+  options["chunk"] = _chunk(settings, sharding, split, options, {k: v[:1] for k, v in own.items()}, len(ids))
   run = functools.partial(adapt.vanilla, split, base_key=jax.random.key(settings.seed), sharding=sharding, **options)
   head = slice(0, options["chunk"])
   run({k: v[head] for k, v in own.items()}, ids[head])  # compiles, outside the clock
@@ -272,16 +279,22 @@ def _vanilla(trained: Trained, batch, encoded, settings: AdaptConfig, chosen, sh
   return poses, seconds
 
 
-def _chunk(settings: AdaptConfig, sharding: NamedSharding | None, adapted: Any, tx, count: int) -> int:
-  """How many of `count` at once: as set, or as many as memory holds; a multiple of the devices."""
-  devices = 1 if sharding is None else sharding.num_devices
+def _chunk(settings: AdaptConfig, sharding: NamedSharding | None, split: adapt.Split, options, recent, count: int):
+  """How many of `count` at once: as set, or as many as memory holds; a multiple of the devices.
+
+  recent: the instances [memory, T, J, C] that a step sees, by name.
+  """
+  devices, solver = 1 if sharding is None else sharding.num_devices, options.get("solver")
+  is_online = adapt.MODES[settings.mode].online
   if settings.chunk is not None:
     return -(-settings.chunk // devices) * devices
   batched = jax.default_backend() != "cpu"
-  if settings.optimizer == "gauss_newton" and not adapt.MODES[settings.mode].online:
+  if solver is not None and not solver.iterations and not is_online:
     return (_EXPLAINED if batched else _STREAMS) * devices
-  chosen = chunks.automatic(adapted, tx, batched, devices)
-  if adapt.MODES[settings.mode].online:
+  told = dict(objective=options["objective"], copies=settings.copies, solver=solver)
+  stored = adapt.stored_bytes(split, recent, **told) if batched else 0
+  chosen = chunks.automatic(split.adapted, options["tx"], batched, devices, stored)
+  if is_online:
     # A stream keeps its weights, and perhaps a teacher's, also where streams run one after another.
     chosen = max(chosen // 2, devices) if batched else _STREAMS * devices
   while chosen > devices and chosen // 2 >= count:
@@ -290,7 +303,7 @@ def _chunk(settings: AdaptConfig, sharding: NamedSharding | None, adapted: Any, 
 
 
 _STREAMS = 16  # at once on a CPU
-_EXPLAINED = 256  # instances at once that Gauss-Newton solves for on an accelerator: some MB each, whatever the weights
+_EXPLAINED = 256  # instances at once that Gauss-Newton solves for on an accelerator: some MB each, kept as factors
 _STEPS = 64  # steps of a stream between two looks of the host
 
 
@@ -316,7 +329,7 @@ def _online(trained: Trained, names, stream, encoded, settings: AdaptConfig, cho
     states = saved.load(state_dir, blank._replace(recent=recent), settings_of)
   started = {n: int(s.seen) for n, s in states.items()}
   members = sorted((np.flatnonzero(stream == s) for s in np.unique(stream)), key=len, reverse=True)
-  at_once = _chunk(settings, sharding, split.adapted, options["tx"], len(members))
+  at_once = _chunk(settings, sharding, split, options, recent, len(members))
   outputs, seconds, compiled = {}, 0.0, set()
 
   def run(own, steps, **more):
@@ -338,7 +351,7 @@ def _online(trained: Trained, names, stream, encoded, settings: AdaptConfig, cho
 
   for start in range(0, len(members), at_once):
     own = members[start : start + at_once]
-    steps = min(-(-len(own[0]) // options["every"]) + bool(state_dir), _STEPS)
+    steps = online.stretch(-(-len(own[0]) // options["every"]) + bool(state_dir), _STEPS)
     if (len(own), steps) not in compiled:
       run([m[: steps * options["every"]] for m in own], steps)
       compiled.add((len(own), steps))

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,10 @@ from jaxtyping import Array, Float
 
 from jaxpose.adapt import chunk as chunks
 from jaxpose.adapt import gauss_newton
+from jaxpose.adapt import teacher as teachers
 from jaxpose.adapt.gauss_newton import Solver
 from jaxpose.adapt.objectives import Objective, Variables
+from jaxpose.models import lifter as lifters
 
 Instance = Mapping[str, Any]  # "inputs" [T, J, C]; "flipped", its mirror image, where predictions average the two
 Infer = Callable[[Variables, Array, jax.Array], Array]
@@ -161,6 +163,32 @@ def _complete(grads):
   return jax.tree.map(lambda g: g + after, grads)
 
 
+def stored_bytes(
+  split: Split,
+  recent: Instance,
+  *,
+  objective: Objective | None,
+  copies: int = 1,
+  flip_rows: bool = False,
+  solver: Solver | None = None,
+) -> int:
+  """The bytes that a step of adaptation to the recent instances [M, T, J, C] stores for its pass back, by tracing it.
+
+  Little for single frames; for clips more than the weights.
+  """
+  frozen = teachers.attach(split.frozen, split.adapted)  # where an objective wants one
+
+  def loss(adapted):
+    variables = merge(Split(adapted, frozen))
+    if solver is not None:
+      rows = jnp.concatenate([jnp.asarray(x[-1:]) for x in recent.values()])
+      return solver.residuals(lifters.predict(solver.lifter, variables, rows), rows)
+    rows, own = drawn_from(recent, copies, flip_rows)
+    return cast(Objective, objective)(variables, rows, jax.random.key(0), copies=own)[0]
+
+  return chunks.nbytes(jax.eval_shape(lambda adapted: jax.vjp(loss, adapted)[1], split.adapted))
+
+
 _TOGETHER = 4  # measured on a CPU: a quarter faster than 1, and than 8, whose weights leave the caches
 _STATIC = ("infer", "objective", "tx", "num_steps", "copies", "flip_rows", "side_by_side", "solver")
 
@@ -184,8 +212,11 @@ def vanilla_chunk(
     adapted, losses = adapt_one(split, instance, adapt_key, **options)
     return predict_one(infer, Split(adapted, split.frozen), instance, infer_key), losses
 
-  if solver is not None:  # nothing is random, and the weights stay shared: side by side on any platform
-    solved = jax.vmap(functools.partial(gauss_newton.adapt_one, solver, merge(split)))(instances)
+  if solver is not None:  # nothing is random
+    explain = functools.partial(gauss_newton.adapt_one, solver, merge(split))
+    # Changes as factors leave the weights shared: side by side on any platform.
+    beside = side_by_side or not solver.iterations
+    solved = jax.vmap(explain)(instances) if beside else jax.lax.map(explain, instances)
     return solved.outputs, solved.losses
   if side_by_side:
     return jax.vmap(one)(instances, ids)
@@ -250,7 +281,9 @@ def vanilla(
   if side_by_side is None:
     side_by_side = jax.default_backend() != "cpu"
   if chunk is None:
-    chunk = chunks.automatic(split.adapted, tx, side_by_side, devices)
+    one = {name: jnp.asarray(values[:1]) for name, values in instances.items()}
+    stored = stored_bytes(split, one, objective=objective, copies=copies, flip_rows=flip_rows, solver=solver)
+    chunk = chunks.automatic(split.adapted, tx, side_by_side, devices, stored)
     while chunk > devices and chunk // 2 >= count:
       chunk //= 2
   if chunk < 1 or (sharding is not None and chunk % sharding.num_devices):

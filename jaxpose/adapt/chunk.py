@@ -6,19 +6,23 @@ from typing import Any
 import jax
 import optax
 
-SHARE = 0.6  # of the free memory; the rest is for activations and for the next chunk's inputs
+SHARE = 0.6  # of the free memory; the rest is for what passes and for the next chunk's inputs
 MOST = 1024  # more instances at once gain nothing
 ONE_BY_ONE = 64  # instances a dispatch where they are adapted one after another: memory does not grow with it
 
 
-def automatic(adapted: Any, tx: optax.GradientTransformation, side_by_side: bool, devices: int = 1) -> int:
+def automatic(
+  adapted: Any, tx: optax.GradientTransformation, side_by_side: bool, devices: int = 1, stored: int = 0
+) -> int:
   """Instances a dispatch, a power of two times `devices`.
 
-  Side by side, each needs its own copy of the `adapted` parameters, their gradients and the state of `tx`.
+  Side by side, each needs its own copy of the `adapted` parameters, their gradients, the state of `tx`, and the
+  `stored` bytes of its pass back.
   """
   if not side_by_side:
     return ONE_BY_ONE * devices
-  return fitting(free_bytes(), 2 * nbytes(adapted) + nbytes(jax.eval_shape(tx.init, adapted))) * devices
+  each = 2 * nbytes(adapted) + nbytes(jax.eval_shape(tx.init, adapted)) + stored
+  return fitting(free_bytes(), each) * devices
 
 
 def fitting(available: int, each: int) -> int:

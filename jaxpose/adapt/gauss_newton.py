@@ -10,6 +10,9 @@ its input and the derivative by its output, neither J nor dW is ever written out
 
 First-order steps from zero moments, as ISO takes them, move every weight by the learning rate whatever its gradient.
 This moves the weights no further than the residuals ask for.
+
+That is for lifters of single frames. Of a lifter of clips, whose layers run in one loop, a solver with `iterations`
+solves the same equations by conjugate gradients (matrix_free.py).
 """
 
 import functools
@@ -22,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxpose.adapt import low_rank
+from jaxpose.adapt import low_rank, matrix_free
 from jaxpose.adapt.low_rank import Change, Path
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
@@ -36,6 +39,8 @@ class Solver(NamedTuple):
 
   damping: of the normal equations, relative to their mean diagonal. parts: whose linear layers change. carry: online,
   the share of an instance's first step that stays in the stream's weights; the rest of its change is its own.
+  iterations: of conjugate gradients a step, by which any lifter can be solved; 0 solves exactly and keeps changes as
+  factors, which takes linear layers that stand by themselves.
   """
 
   lifter: Lifter
@@ -44,24 +49,67 @@ class Solver(NamedTuple):
   damping: float = 0.1
   parts: tuple[str, ...] = ("trunk",)
   carry: float = 0.5
+  iterations: int = 0
 
 
 class Solution(NamedTuple):
-  """One instance's outputs by name [T, J, 3], the change of the weights by layer, and the loss before each step."""
+  """One instance's outputs by name [T, J, 3], the loss before each step, and by layer how the weights changed.
+
+  changes: in all steps together; first: in the first. As factors, or written out by a solver with `iterations`.
+  """
 
   outputs: dict[str, Array]
-  changes: dict[Path, Change]
+  changes: Mapping[Path, Change | Array]
+  first: Mapping[Path, Change | Array]
   losses: Float[Array, " K"]
 
 
 def adapt_one(solver: Solver, variables: Mapping[str, Any], instance: Mapping[str, Any]) -> Solution:
   """Adapts to ONE instance {"inputs": [T, J, C], "flipped": [T, J, C]} and predicts it; its mirror image counts too.
 
-  vmap adds instances; the variables stay shared, and are never copied.
+  vmap adds instances. The variables stay shared and are never copied, unless the solver has `iterations`: then an
+  instance costs some copies of the weights that change.
   """
   rows = jnp.stack([jnp.asarray(x) for x in instance.values()])
-  changes, losses = solve(solver, variables, rows)
-  return Solution(dict(zip(instance, predict(solver, variables, changes, rows))), changes, losses)
+  if solver.iterations:
+    changes, first, losses = _solve_free(solver, variables, rows)
+    outputs = lifters.predict(solver.lifter, {**variables, "params": apply(variables["params"], changes)}, rows)
+  else:
+    changes, losses = solve(solver, variables, rows)
+    outputs, first = predict(solver, variables, changes, rows), first_step(solver, changes)
+  return Solution(dict(zip(instance, outputs)), changes, first, losses)
+
+
+def loops(params: Mapping[str, Any]) -> bool:
+  """Whether a lifter's layers run in one loop, so that only a solver with `iterations` can change them."""
+  return any(kernel.ndim > 2 for kernel in kernels(params, ("trunk", "head")).values())
+
+
+def kernels(params: Mapping[str, Any], parts: tuple[str, ...]) -> dict[Path, Any]:
+  """The weights that Gauss-Newton changes, by layer: the kernels below `parts`, also those of layers in a loop.
+
+  Raises ValueError if no part is named, or has a kernel.
+  """
+  if not parts:
+    raise ValueError(low_rank.NO_PARTS)
+  leaves = jax.tree_util.tree_leaves_with_path({part: params[part] for part in parts if part in params})
+  named = {tuple(entry.key for entry in path): leaf for path, leaf in leaves}
+  found = {path[:-1]: leaf for path, leaf in named.items() if path[-1] == "kernel"}
+  if not found:
+    raise ValueError(low_rank.NO_LAYERS.format(", ".join(parts)))
+  return found
+
+
+def _solve_free(solver: Solver, variables: Mapping[str, Any], rows: Float[Array, "N T J C"]):
+  params = variables["params"]
+
+  def residuals(change: Mapping[Path, Array]) -> Array:
+    moved = {**variables, "params": apply(params, change)}
+    return solver.residuals(lifters.predict(solver.lifter, moved, rows), rows)
+
+  none = jax.tree.map(jnp.zeros_like, kernels(params, solver.parts))
+  options = dict(num_steps=solver.num_steps, damping=solver.damping, iterations=solver.iterations)
+  return matrix_free.solve(residuals, none, **options)
 
 
 def solve(
@@ -115,13 +163,15 @@ def first_step(solver: Solver, changes: Mapping[Path, Change]) -> dict[Path, Cha
 
 
 def apply(
-  params: Mapping[str, Any], changes: Mapping[Path, Change], share: float | Float[Array, ""] = 1.0
+  params: Mapping[str, Any], changes: Mapping[Path, Change | Array], share: float | Float[Array, ""] = 1.0
 ) -> dict[str, Any]:
-  """The parameters, with `share` of the changes written into their kernels."""
+  """The parameters, with `share` of the changes, factors or not, written into their kernels."""
   moved = jax.tree.map(lambda x: x, dict(params))
   for path, change in changes.items():
+    if isinstance(change, Change):
+      change = jnp.einsum("ri,ro->io", change.left, change.right, precision=_EXACT)
     layer = functools.reduce(operator.getitem, path, moved)
-    layer["kernel"] += share * jnp.einsum("ri,ro->io", change.left, change.right, precision=_EXACT)
+    layer["kernel"] += share * change
   return moved
 
 
@@ -151,7 +201,7 @@ def _kernel(params: Mapping[str, Any], path: Path) -> Array:
   kernel = functools.reduce(operator.getitem, path, params)["kernel"]
   if kernel.ndim != 2:
     raise ValueError(
-      f"layer {'/'.join(path)} has weights {kernel.shape}, those of several layers in one loop; Gauss-Newton takes "
-      "models whose layers stand by themselves, as 'mlp'. Use optimizer adam or sgd"
+      f"layer {'/'.join(path)} has weights {kernel.shape}, those of several layers in one loop, which have no factors; "
+      "give the solver iterations"
     )
   return kernel

@@ -15,6 +15,9 @@ from jaxtyping import Array
 
 Path = tuple[str, ...]  # of a linear layer in its model
 
+NO_PARTS = "no part of the lifter is to change: name trunk, head or both among the groups"
+NO_LAYERS = "the model has no linear layers in {} that can be changed"
+
 
 class Change(NamedTuple):
   """What is added to a layer's weights: left.T @ right, [R, in] and [R, out]."""
@@ -58,7 +61,7 @@ def layers(function: Callable[[], Array], parts: tuple[str, ...]) -> dict[Path, 
   which share one name.
   """
   if not parts:
-    raise ValueError("no part of the lifter is to change: name trunk, head or both among the groups")
+    raise ValueError(NO_PARTS)
   found: dict[Path, jax.ShapeDtypeStruct] = {}
 
   def intercept(next_function, args, kwargs, context: nn.module.InterceptorContext) -> Any:
@@ -68,7 +71,7 @@ def layers(function: Callable[[], Array], parts: tuple[str, ...]) -> dict[Path, 
       if path in found:
         raise ValueError(
           f"layer {'/'.join(path)} is passed more than once, or stands for several layers in one loop, so that its "
-          "change has no single input; Gauss-Newton takes models as 'mlp', others adapt by optimizer adam or sgd"
+          "change has no single input; a Gauss-Newton solver with iterations needs none"
         )
       if path[0] in parts:
         found[path] = jax.ShapeDtypeStruct(y.shape, y.dtype)
@@ -77,5 +80,5 @@ def layers(function: Callable[[], Array], parts: tuple[str, ...]) -> dict[Path, 
   with nn.intercept_methods(intercept):
     jax.eval_shape(function)
   if not found:
-    raise ValueError(f"the model has no linear layers in {', '.join(parts)} that can be changed")
+    raise ValueError(NO_LAYERS.format(", ".join(parts)))
   return found

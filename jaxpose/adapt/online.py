@@ -128,8 +128,7 @@ def online_chunk(
     solved = gauss_newton.adapt_one(solver, variables, {n: x[0] for n, x in group.instances.items()})
     alone = predict_names(infer, Split(carry.adapted, source.frozen), group.instances, base_key)
     outputs = {n: jnp.where(group.active, solved.outputs[n][None], alone[n]) for n in alone}
-    first = gauss_newton.first_step(solver, solved.changes)
-    kept = gauss_newton.apply(carry.adapted, first, jnp.where(group.active, solver.carry, 0.0))
+    kept = gauss_newton.apply(carry.adapted, solved.first, jnp.where(group.active, solver.carry, 0.0))
     return carry._replace(adapted=kept), (outputs, solved.losses)
 
   return jax.lax.scan(body if solver is None else functools.partial(explain, solver=solver), carry, groups)
@@ -226,7 +225,8 @@ def streams(
   blank = fresh_state(split, tx, carry_optimizer=carry_optimizer, teacher=teacher)
   begins = [blank if s is None else s for s in begun]
   cut = [_group(s, np.asarray(i), every, memory, p, a) for s, i, p, a in zip(instances, ids, begun, allowed)]
-  counts, chunk = [len(g.ids) for g, *_ in cut], min(chunk, max(len(g.ids) for g, *_ in cut))
+  counts = [len(g.ids) for g, *_ in cut]
+  chunk = stretch(max(counts), chunk)
   devices = 1 if sharding is None else sharding.num_devices
   rows = np.minimum(np.arange(-(-len(ids) // devices) * devices), len(ids) - 1)  # idle devices repeat the last stream
   padded = [_pad(cut[s][0], -(-max(counts) // chunk) * chunk) for s in rows]
@@ -259,6 +259,15 @@ def streams(
     [losses[s, :count][cut[s][0].active] for s, count in enumerate(counts)],
     ends,
   )
+
+
+def stretch(count: int, limit: int) -> int:
+  """Groups of a dispatch for streams of up to `count` groups: a power of two, or `limit`.
+
+  The last dispatch is filled up with groups that change nothing. Streams of all lengths share a few compiled programs,
+  where one for each length would take longer to compile than to run.
+  """
+  return min(limit, 1 << max(count - 1, 0).bit_length())
 
 
 def fresh_state(split: Split, tx, *, carry_optimizer: bool = False, teacher: Teacher | None = None) -> OnlineState:
