@@ -142,6 +142,8 @@ class Config:
       raise ValueError(f"eval_every={self.eval_every} must be a multiple of log_every={self.log_every}")
     if not self.targets:
       raise ValueError("targets is empty: name at least one data config to evaluate on")
+    if self.start_2d < 0:
+      raise ValueError(f"start_2d={self.start_2d} is a step, from 0")
     if self.patience < 0:
       raise ValueError(f"patience={self.patience} counts evaluations, from 0")
     if self.init_from and not self.init_parts:

@@ -69,6 +69,7 @@ def values(**changes):
     (dict(train=dict(dataset="x")), "config.train lacks splits"),
     (dict(train=dict(dataset="x", splits=("a",), fraction=0.0)), "fraction=0.0 of the clips of 'x'"),
     (dict(overlap=1), "overlap=1 must be in"),
+    (dict(start_2d=-1), "start_2d=-1 is a step"),
     (dict(train_2d=dict(dataset="x", splits=("a",))), "train_2d needs method 'masked'"),
     (dict(method="iso", pad_short=True), "pad_short=True needs masks"),
     (dict(train="cmu"), "config.train is 'cmu'"),
