@@ -145,7 +145,7 @@ def test_residuals_that_no_weight_can_change_leave_everything_as_it_is():
   assert_allclose(losses, 36)
 
 
-@pytest.mark.parametrize("mode", ["vanilla"])
+@pytest.mark.parametrize("mode", ["vanilla", "online"])
 def test_the_recommended_settings_take_clips(mode):
   """Two windows and a tail that overlaps them, and a clip shorter than a window."""
   model, clips = clip_models.trained(1), [helpers.clip(7), helpers.clip(2, seed=1, sequence="short")]
