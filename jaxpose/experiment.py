@@ -88,7 +88,8 @@ class Trained:
   method: Method
   variables: dict
   step: int
-  statistics: dict  # of the training set: {"bone_lengths": one a bone, output units}
+  statistics: dict  # of the training set (train/statistics.py); empty for a converted run
+  adapters: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)  # those built so far, by setting
 
 
 def load(workdir: str, which: str | int = "best") -> Trained:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpose import adaptation, bootstrap, plot, report, runs
+from jaxpose import bootstrap, plot, report, runs
 from jaxpose.data import source
 from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
@@ -45,8 +45,7 @@ def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, p
       )
   predictions, reports = {}, {}
   for name, row in table.items():
-    options: dict[str, Any] = {"source": adaptation.source_clips(row.trained, data_dir)} if row.adapt.gate else {}
-    predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt, **options)
+    predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt)
     told: dict[str, Any] = dict(protocol=protocol, adapt=row.adapt, built=source.facts(data.dataset, data_dir))
     scored = runs.score(row.trained, label, data, clips, predictions[name], **told)
     reports[name] = {**scored, "timing": timing}

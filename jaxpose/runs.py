@@ -2,13 +2,12 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxpose import adaptation, experiment, protocols
+from jaxpose import adaptation, experiment, protocols, stopwatch
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
 from jaxpose.adapt.settings import AdaptConfig as AdaptConfig
@@ -105,10 +104,13 @@ def predict(
 ) -> tuple[list[np.ndarray], dict[str, float]]:
   """Root-relative metres [T, J, 3] a clip, adapted to the clips where `adapt` says so; and the timing.
 
-  factors: as in `evaluate.cut`. options: source, state_dir and devices of `adaptation.adapt_clips`.
+  The timing is wall-clock without compilation (`stopwatch.measure`). factors: as in `evaluate.cut`. options: state_dir
+  and devices of `adaptation.adapt_clips`.
   """
   if adapt is not None and adapt.mode != "none":
-    return adaptation.adapt_clips(trained, clips, adapt, show_progress, factors=factors, **options)
+    with stopwatch.measure() as timing:
+      poses, facts = adaptation.adapt_clips(trained, clips, adapt, show_progress, factors=factors, **options)
+    return poses, {**_per_instance(timing, facts["instances"]), **facts}
   once = functools.partial(
     evaluation.predict,
     trained.method,
@@ -119,13 +121,13 @@ def predict(
     flip=flip,
     batch_size=_BATCH,
   )
-  # Compiles outside the clock: a first slice of the same size, so as many clips as fill one, or all there are.
-  enough = 1 + int(np.searchsorted(np.cumsum([len(c) for c in clips]), 2 * _BATCH))
-  once(clips[:enough], factors=None if factors is None else factors[:enough])
-  began = time.perf_counter()
-  predictions = once(clips, factors=factors)
-  seconds = time.perf_counter() - began
-  return predictions, {"seconds_per_instance": seconds / sum(map(len, clips)), "seconds": seconds}
+  with stopwatch.measure() as timing:
+    predictions = once(clips, factors=factors)
+  return predictions, {"instances": sum(map(len, clips)), **_per_instance(timing, sum(map(len, clips)))}
+
+
+def _per_instance(timing: dict[str, float], count: float) -> dict[str, float]:
+  return {"seconds_per_instance": timing["seconds"] / count, **timing}
 
 
 def evaluate(
@@ -144,7 +146,7 @@ def evaluate(
   """The report of a trained run on a target; adapted to it, instance by instance, where `adapt` says so.
 
   noise_px: standard deviation of normal noise on the target's keypoints; the fingerprint's `keypoints_source` names it.
-  What a gate decided and what saved streams had seen stand in the fingerprint, beside the settings.
+  What saved streams had seen stands in the fingerprint, beside the settings.
   """
   name, data, clips = load_target(trained, data_dir, target, stride)
   clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
@@ -153,10 +155,10 @@ def evaluate(
   protocol = protocol or data.protocol or trained.config.protocol
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
-    options |= dict(state_dir=state_dir, source=adaptation.source_clips(trained, data_dir) if adapt.gate else None)
+    options["state_dir"] = state_dir
   predictions, timing = predict(trained, clips, factors=protocols.factors(protocol, clips), **options)
   told: dict[str, Any] = dict(protocol=protocol, flip=flip, adapt=adapt, built=built)
   report = score(trained, name, data, clips, predictions, **told)
-  decided = {k: timing[k] for k in ("gate_threshold", "instances_before") if k in timing}
-  report["fingerprint"]["adaptation"].update(decided)
+  if "instances_before" in timing:
+    report["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
   return {**report, "timing": timing}

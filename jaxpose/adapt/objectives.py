@@ -3,7 +3,7 @@
 An objective is objective(variables, inputs [N, T, J, C], key, copies=1) -> (scalar, metrics): pure, deterministic given
 the key, and in evaluation mode (no dropout, normalisation frozen), as ISO adapts. `copies` is how many times it draws
 anew for every row: the loss is that of N * copies rows, but whatever does not depend on the draw (lifting a row,
-judging it) is computed once a row. One that draws nothing ignores it. Any sum of objectives is one (`combine`).
+judging it) is computed once a row. One that draws nothing ignores it.
 
 A missing joint enters a network as exactly 0 (codec); it takes no part in any comparison with the input.
 """
@@ -16,11 +16,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
-from jaxpose import metrics as measures
 from jaxpose.adapt import players
 from jaxpose.codec import Codec
 from jaxpose.geometry import projection
@@ -210,50 +208,9 @@ def reprojection(lifter: Lifter, codec: Codec, weight: float = 10.0) -> Objectiv
   return objective
 
 
-def bone_lengths(lifter: Lifter, codec: Codec, lengths: Float[ArrayLike, " K"], weight: float = 10.0) -> Objective:
-  """weight (|bone| - mean length)^2, summed over bones, averaged over rows, of the supervised lifter's poses.
-
-  lengths: the source's mean of each bone, output units, in the order of skeleton.bones (`mean_bone_lengths`).
-  """
-  bones = len(codec.skeleton.bones)
-  lengths = np.asarray(lengths, np.float32)
-  if lengths.shape != (bones,):
-    raise ValueError(f"lengths has shape {lengths.shape}; skeleton {codec.skeleton.name!r} has {bones} bones")
-
-  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
-    del key, copies
-    own = measures.safe_norm(losses.bone_vectors(_predict(lifter, variables, inputs), codec.skeleton))
-    value = ((own - lengths.reshape((1,) * (own.ndim - 1) + (bones,))) ** 2).sum(-1).mean()
-    return weight * value, {"bone_lengths": value}
-
-  return objective
-
-
 def masked_mean(values: Float[Array, "*b"], valid: Bool[Array, "*b"]) -> Float[Array, ""]:
   """The mean of the valid frames' values; 0 when no frame is valid. An invalid frame's NaN does not pass."""
   return jnp.sum(jnp.where(valid, values, 0)) / jnp.maximum(jnp.sum(valid), 1)
-
-
-def mean_bone_lengths(targets: Float[ArrayLike, "*n J 3"], codec: Codec) -> Float[Array, " K"]:
-  """The mean length of each bone over poses [..., J, 3] in the codec's output units, as `codec.encode_target` gives."""
-  lengths = measures.safe_norm(losses.bone_vectors(jnp.asarray(targets), codec.skeleton))
-  return lengths.reshape(-1, lengths.shape[-1]).mean(0)
-
-
-def combine(weighted: Mapping[str, tuple[float, Objective]]) -> Objective:
-  """The weighted sum of objectives by name; each has a key of its own, and its metrics carry its name."""
-  if not weighted:
-    raise ValueError("no objectives to combine; name at least one")
-
-  def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
-    total, metrics = jnp.zeros(()), {}
-    for i, (name, (weight, own)) in enumerate(weighted.items()):
-      value, more = own(variables, inputs, jax.random.fold_in(key, i), copies)
-      total += weight * value
-      metrics.update({f"{name}/{k}": v for k, v in more.items()})
-    return total, metrics
-
-  return objective
 
 
 def _predict(lifter: Lifter, variables: Variables, inputs: Array) -> Array:

@@ -8,18 +8,19 @@ import jax
 import numpy as np
 
 from jaxpose import checkpoint
-from jaxpose.adapt.online import OnlineState
+
+State = tuple[Any, int]  # an adapter's state, and how many instances it has seen
 
 
-def save(folder: str, states: Mapping[str, OnlineState], settings: Mapping[str, Any]) -> None:
+def save(folder: str, states: Mapping[str, State], settings: Mapping[str, Any]) -> None:
   """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there."""
   leaves = _named(dict(states))
   described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves)}
-  seen = sum(int(s.seen) for s in states.values())
+  seen = sum(int(count) for _, count in states.values())
   checkpoint.save_state(folder, seen, {str(i): np.asarray(x) for i, x in enumerate(leaves.values())}, described)
 
 
-def load(folder: str, like: OnlineState, settings: Mapping[str, Any]) -> dict[str, OnlineState]:
+def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, State]:
   """The streams saved in `folder`, by name; none where nothing was saved yet.
 
   like: a stream's state with the shapes of this run. Raises a ValueError that names what differs, if the streams were

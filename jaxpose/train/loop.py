@@ -15,13 +15,12 @@ from absl import logging
 
 from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, metrics, progress
 from jaxpose import config as configs
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
 from jaxpose.methods.method import Method
-from jaxpose.train import initial, optim, rates
+from jaxpose.train import initial, optim, rates, statistics
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
@@ -53,6 +52,7 @@ def train(
   mesh = distributed.make_mesh(devices)
   _check_divisible(config, mesh)
   state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
+  known = statistics.inputs(codec, data, _labelled(data), config.window)
   every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
   validation = [c.subsample(every) for c in validation_clips]
   advance = _advance(config, method, tx, data, mesh)
@@ -74,7 +74,7 @@ def train(
         scores = _validate(config, method, codec, state, validation)
         log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
         bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
-        writer.save(stop, state, scores)
+        writer.save(stop, state, scores, statistics.of_weights(method, codec, _variables(state), known))
   return state
 
 
@@ -126,7 +126,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   description = {
     "config": configs.to_dict(config),
     "codec": codec.to_json(),
-    "statistics": {"bone_lengths": _bone_lengths(codec, data)},
+    "statistics": statistics.of_poses(codec, data, _labelled(data)),
   }
   writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
   if distributed.is_main():
@@ -213,24 +213,18 @@ def _report(
   bar.update(stop - start)
 
 
-def _bone_lengths(codec: Codec, data: pipeline.Windows) -> list[float]:
-  """The training set's mean length of each bone in output units: what adaptation may hold a new pose against."""
-  count = _labelled(data)
-  chosen = np.linspace(0, count - 1, min(count, 4096)).astype(int)
-  batch = pipeline.gather(data, chosen, 1)
-  targets = codec.encode_target(batch["joints_3d"], batch["keypoints_2d"], batch["camera"], batch["confidence"])
-  return np.asarray(objectives.mean_bone_lengths(targets, codec), float).tolist()
-
-
 def _named(params) -> list[tuple[str, np.ndarray]]:
   fetched = distributed.fetch(params)
   return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(fetched)]
 
 
+def _variables(state: TrainState) -> dict[str, Any]:
+  return jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
+
+
 def _validate(config: Config, method: Method, codec: Codec, state: TrainState, clips: list[Clip]) -> dict[str, float]:
   """Root-relative MPJPE and PA-MPJPE in mm, PCK at 150 mm in per cent, over the valid frames of held-out clips."""
-  variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
-  predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
+  predicted = np.concatenate(evaluate.predict(method, codec, _variables(state), clips, window=config.window))
   target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
   root, valid = codec.skeleton.root, np.concatenate([c.valid for c in clips])
   if not valid.any():
