@@ -56,7 +56,7 @@ def write(path: str | os.PathLike, frames: Iterator[Frame], fps: float) -> int:
 
   Sides of odd length lose a pixel, which the format needs. Raises ValueError if there is no frame.
   """
-  av = _library()
+  av = library()
   base, count = Fraction(1, 90000), 0
   with whole_file.writing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
     stream = None
@@ -78,7 +78,7 @@ def write(path: str | os.PathLike, frames: Iterator[Frame], fps: float) -> int:
 
 def _decoded(path: str | os.PathLike):
   """(frame, (width, height) upright, seconds) of every frame."""
-  av, where = _library(), os.fspath(path)
+  av, where = library(), os.fspath(path)
   if not os.path.isfile(where):
     raise FileNotFoundError(f"there is no video {where}")
   try:
@@ -96,7 +96,8 @@ def _decoded(path: str | os.PathLike):
     raise ValueError(f"{where} is no video, or a damaged one ({error}); get it again") from error
 
 
-def _library() -> ModuleType:
+def library() -> ModuleType:
+  """PyAV. Raises ValueError, saying how to install it, where it is missing."""
   try:
     import av
   except ImportError as error:
