@@ -51,7 +51,7 @@ def read(path: str | os.PathLike) -> Iterator[Frame]:
     yield Frame(np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns)), seconds)
 
 
-def write(path: str | os.PathLike, frames: Iterator[Frame], fps: float) -> int:
+def write(path: str | os.PathLike, frames: Iterator[Frame], fps: float | int) -> int:
   """Writes frames as mp4 (H.264), each at its own time, whole or not at all, and returns their number.
 
   Sides of odd length lose a pixel, which the format needs. Raises ValueError if there is no frame.

@@ -64,11 +64,11 @@ def paint(
   """An image with people's bones and joints drawn over it, left ones blue, right ones vermilion; NaN is left out.
 
   status [N, K]: filled joints are yellow. ids: written above heads. colour: one for all bones, without joints. width:
-  of bones, by default a 250th of the image's height.
+  of bones, by default a 220th of the image's height.
   """
   canvas = Image.fromarray(image)
   draw = ImageDraw.Draw(canvas)
-  thick = width or max(2, round(image.shape[0] / 250))
+  thick = width or max(3, round(image.shape[0] / 220))
   sides = plot.bone_colours(skeleton)
   for n, person in enumerate(keypoints):
     there = np.isfinite(person).all(-1)

@@ -51,7 +51,9 @@ def image_size(tracks: Tracks) -> tuple[int, int]:
 
 
 def confidences(detections: Detections, threshold: float | int | str, where: str) -> Detections:
-  """Confidences from 0 to 1, joints below `threshold` missing (NaN); "ignore" gives every joint that is there 1.
+  """Confidences from 0 to 1, joints below `threshold` missing (NaN), people without any left out.
+
+  "ignore" gives every joint that is there 1.
 
   Raises ValueError if all are 0 or none reaches the threshold, and for a threshold that is none.
   """
@@ -59,7 +61,8 @@ def confidences(detections: Detections, threshold: float | int | str, where: str
   if not there.any():
     raise ValueError(f"{where}: no joint of any frame is a number; there is nothing to lift")
   if threshold == "ignore":
-    return detections._replace(confidence=np.where(there, 1.0, 0.0)).noted("confidences are ignored")
+    ignored = detections._replace(confidence=np.where(there, 1.0, 0.0)).noted("confidences are ignored")
+    return ignored.kept(np.asarray(there.any(-1)))
   if isinstance(threshold, str) or not 0 <= threshold <= 1:
     raise ValueError(f"--confidence={threshold}; expected a number from 0 to 1, or ignore")
   values, notes = detections.confidence[there], []
@@ -82,10 +85,11 @@ def confidences(detections: Detections, threshold: float | int | str, where: str
   if low.any():
     notes.append(f"{low.sum()} of {there.sum()} joints below confidence {threshold} count as missing (--confidence=)")
   kept = there & ~low
-  return detections._replace(
+  thresholded = detections._replace(
     keypoints=np.where(kept[..., None], detections.keypoints, np.nan),
     confidence=np.where(kept, np.clip(detections.confidence, 0, 1), 0),
-  ).noted(*notes)
+  )
+  return thresholded.noted(*notes).kept(np.asarray(kept.any(-1)))
 
 
 def limbs(tracks: Tracks) -> tuple[str, ...]:

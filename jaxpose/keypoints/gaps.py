@@ -17,27 +17,29 @@ def fill(tracks: Tracks, fps: float | int, longest_s: float | int = FILL_S) -> T
   """
   if longest_s < 0:
     raise ValueError(f"gaps of {longest_s} seconds cannot be filled; give 0 or more")
-  frames = len(tracks)
-  flat = tracks.keypoints.reshape(frames, -1, 2).copy()
-  confidence = tracks.confidence.reshape(frames, -1).copy()
-  status = tracks.status.reshape(frames, -1).copy()
-  missing = status == Status.MISSING
-  index = np.arange(frames)[:, None]
-  before = np.maximum.accumulate(np.where(missing, -1, index), 0)
-  after = np.minimum.accumulate(np.where(missing, frames, index)[::-1], 0)[::-1]
+  keypoints, confidence, status = tracks.keypoints.copy(), tracks.confidence.copy(), tracks.status.copy()
   longest = int(longest_s * fps + 1e-6)
-  t, j = np.nonzero(missing & (before >= 0) & (after < frames) & (after - before - 1 <= longest))
+  present = tracks.present
+  for n in range(len(tracks.ids)):
+    there = np.flatnonzero(present[:, n])
+    if len(there):
+      life = slice(int(there[0]), int(there[-1]) + 1)  # a recording of a crowd is mostly people who are not there
+      _fill_one(keypoints[life, n], confidence[life, n], status[life, n], longest)
+  return dataclasses.replace(tracks, keypoints=keypoints, confidence=confidence, status=status)
+
+
+def _fill_one(points: np.ndarray, confidence: np.ndarray, status: np.ndarray, longest: int) -> None:
+  """Fills the gaps of up to `longest` frames of one person's arrays [T, K, ...] in place."""
+  missing = status == Status.MISSING
+  index = np.arange(len(status))[:, None]
+  before = np.maximum.accumulate(np.where(missing, -1, index), 0)
+  after = np.minimum.accumulate(np.where(missing, len(status), index)[::-1], 0)[::-1]
+  t, j = np.nonzero(missing & (before >= 0) & (after < len(status)) & (after - before - 1 <= longest))
   b, a = before[t, j], after[t, j]
   share = ((t - b) / (a - b))[:, None]
-  flat[t, j] = flat[b, j] * (1 - share) + flat[a, j] * share
+  points[t, j] = points[b, j] * (1 - share) + points[a, j] * share
   confidence[t, j] = np.minimum(confidence[b, j], confidence[a, j])
   status[t, j] = Status.FILLED
-  return dataclasses.replace(
-    tracks,
-    keypoints=flat.reshape(tracks.keypoints.shape),
-    confidence=confidence.reshape(tracks.confidence.shape),
-    status=status.reshape(tracks.status.shape),
-  )
 
 
 def stretches(present: np.ndarray) -> list[slice]:

@@ -81,12 +81,10 @@ def _linked(detections: Detections, fps: float | int) -> np.ndarray:
   numbers = np.zeros(len(detections.frames), np.int64)
   followed: list[_Person] = []
   count = 0
-  usable = np.asarray(np.isfinite(detections.keypoints).all(-1).any(-1))
   order = np.argsort(detections.frames, kind="stable")
   for rows in np.split(order, np.flatnonzero(np.diff(detections.frames[order])) + 1):
     time = float(detections.frames[rows[0]] / fps)
     followed = [p for p in followed if time - p.times[-1] < UNSEEN_S + 0.5 / fps]
-    rows = rows[usable[rows]]
     poses = detections.keypoints[rows]
     matched = _assign(followed, poses, time)
     for row, pose, person in zip(rows, poses, matched):
@@ -131,22 +129,22 @@ def _size(pose: np.ndarray) -> float:
 def jumps(tracks: Tracks) -> tuple[str, ...]:
   """A warning, with its frame, for each person who moves farther from one frame to the next than a person can."""
   notes = []
+  present = tracks.present
   for at, person in enumerate(tracks.ids):
-    poses = tracks.keypoints[:, at].astype(np.float64)
+    there = np.flatnonzero(present[:, at])
+    poses = tracks.keypoints[there, at].astype(np.float64)
     off = np.linalg.norm(np.diff(poses, axis=0), axis=-1)
-    common = np.isfinite(off)
-    with np.errstate(invalid="ignore", divide="ignore"):
-      moved = np.where(common, off, 0).sum(-1) / common.sum(-1)
-    size = np.array([_size(p) for p in poses])
-    size = np.where(size > 0, size, np.nan)
-    if not np.isfinite(size).any():
-      continue
-    wide = np.flatnonzero(moved > JUMP * np.nanmedian(size))
+    common = np.isfinite(off) & (np.diff(there) == 1)[:, None]
+    moved = np.where(common, off, 0).sum(-1) / np.maximum(common.sum(-1), 1)
+    finite = np.isfinite(poses)
+    extent = np.where(finite, poses, -np.inf).max(1) - np.where(finite, poses, np.inf).min(1)
+    size = float(np.median(np.linalg.norm(extent, axis=-1)))
+    wide = np.flatnonzero(moved > JUMP * size)
     if len(wide):
-      first = int(wide[0]) + 1
+      first = int(wide[0])
       notes.append(
-        f"person {person} jumps {moved[first - 1]:.0f} px, {moved[first - 1] / np.nanmedian(size):.1f} of their size, "
-        f"at frame {tracks.frames[first]}"
+        f"person {person} jumps {moved[first]:.0f} px, {moved[first] / max(size, 1e-6):.1f} of their size, at frame "
+        f"{tracks.frames[there[first + 1]]}"
         + f" and {len(wide) - 1} more times" * (len(wide) > 1)
         + ": two people under one id? Cut the file there, or mend its ids"
       )

@@ -23,6 +23,8 @@ def make(path, frames=12, size=(320, 180), turned=0, seconds=None):
     stream = container.add_stream("mpeg4", rate=25)
     stored = np.ascontiguousarray(np.rot90(image, -turned // 90))
     stream.height, stream.width, stream.pix_fmt = *stored.shape[:2], "yuv420p"
+    if not hasattr(stream, "set_display_rotation"):
+      pytest.skip("this PyAV writes no rotation")
     stream.set_display_rotation(turned)
     for _ in seconds:
       container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))

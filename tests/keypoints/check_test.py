@@ -145,6 +145,15 @@ def test_confidence_above_1_is_clipped_and_the_threshold_drops_joints(tmp_path, 
   assert any("1 of 816 joints below confidence 0.3 count as missing" in n for n in tracks.notes)
 
 
+def test_people_without_a_joint_above_the_threshold_are_nobody(tmp_path, coco):
+  confidence = np.full(coco.shape[:3], 0.9)
+  confidence[4:9, 1] = 0.1
+  entries = json.loads(files.alphapose(coco, confidence))
+  (tmp_path / "r.json").write_text(json.dumps(entries))
+  tracks = keypoints.read(tmp_path / "r.json", fps=30, fill_s=0)
+  assert tracks.ids == (1, 2) and sorted((~tracks.present).sum(0)) == [0, 5]
+
+
 def test_jumps_are_warnings_with_their_frame(tmp_path, coco):
   swapped = coco.copy()
   swapped[10:] = swapped[10:, ::-1]
