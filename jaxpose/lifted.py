@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxpose.geometry import camera as geometry
 from jaxpose.geometry.camera import Camera
 from jaxpose.skeleton import Skeleton
 
@@ -73,3 +74,32 @@ class Lifted:
     if self.positions_world is None:
       return self.positions * np.array([1, -1, -1], np.float32)
     return self.positions_world[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
+
+
+def reprojected(lifted: Lifted) -> np.ndarray | None:
+  """The poses' joints in pixels [T, N, J, 2], as the camera sees them; None without a place in the world."""
+  if lifted.positions_world is None:
+    return None
+  points = geometry.world_to_camera(lifted.positions_world, lifted.camera)
+  return np.asarray(geometry.project(points, lifted.camera))
+
+
+def reprojection_px(lifted: Lifted) -> float | None:
+  """The median distance of the poses' joints, seen by the camera again, from the keypoints; None without a world."""
+  pixels = reprojected(lifted)
+  if pixels is None:
+    return None
+  away = np.linalg.norm(pixels - lifted.keypoints_2d, axis=-1)
+  return float(np.median(away[np.isfinite(away)]))
+
+
+def bone_variation(lifted: Lifted) -> float:
+  """How much bones change their length, which real ones do not: the mean of their coefficients of variation, 0 to 1.
+
+  Of the poses before smoothing, which would hide it.
+  """
+  positions = lifted.positions if lifted.raw is None else lifted.raw
+  child, parent = np.array(lifted.skeleton.bones).T
+  lengths = np.linalg.norm(positions[..., child, :] - positions[..., parent, :], axis=-1)
+  people = [lengths[lifted.present[:, n], n] for n in range(len(lifted.ids)) if lifted.present[:, n].any()]
+  return float(np.mean([its.std(0) / np.maximum(its.mean(0), 1e-9) for its in people]))

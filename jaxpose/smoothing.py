@@ -21,10 +21,7 @@ def butterworth(
   At the cutoff half of the amplitude is left, since the filter is applied twice. A stretch of fewer than three frames
   stays as it is. Raises ValueError for a cutoff that is not between 0 and half of the frame rate.
   """
-  if not 0 < cutoff_hz < fps / 2:
-    raise ValueError(
-      f"a cutoff of {cutoff_hz} Hz at {fps:g} frames a second; --smooth= takes more than 0 and less than {fps / 2:g}"
-    )
+  check_cutoff(cutoff_hz, fps)
   sections = signal.butter(2, cutoff_hz, fs=fps, output="sos")
   flat = np.asarray(values).reshape(len(values), -1)
   smooth = flat.astype(np.float64)
@@ -41,6 +38,13 @@ def butterworth(
         smoothed = signal.sosfiltfilt(sections, rest, 0, padlen=min(15, stop - start - 1))
         smooth[start:stop, columns] = part - rest + smoothed
   return smooth.reshape(values.shape).astype(values.dtype)
+
+
+def check_cutoff(cutoff_hz: float | int, fps: float | int) -> None:
+  if not 0 < cutoff_hz < fps / 2:
+    raise ValueError(
+      f"a cutoff of {cutoff_hz} Hz at {fps:g} frames a second; --smooth= takes more than 0 and less than {fps / 2:g}"
+    )
 
 
 def along_rays(

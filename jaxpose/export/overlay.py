@@ -8,9 +8,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from jaxpose import plot, video
-from jaxpose.geometry import camera as geometry
 from jaxpose.keypoints.tracks import Status
-from jaxpose.lifted import Lifted
+from jaxpose.lifted import Lifted, reprojected
 from jaxpose.skeleton import Skeleton
 
 POSE = "#FFFFFF"
@@ -41,14 +40,6 @@ def write(path: str | os.PathLike, lifted: Lifted, video_path: str | os.PathLike
       )
 
   return video.write(path, drawn(), video.probe(video_path).fps)
-
-
-def reprojected(lifted: Lifted) -> np.ndarray | None:
-  """The poses' joints in pixels [T, N, J, 2], as the camera sees them; None without a place in the world."""
-  if lifted.positions_world is None:
-    return None
-  points = geometry.world_to_camera(lifted.positions_world, lifted.camera)
-  return np.asarray(geometry.project(points, lifted.camera))
 
 
 def paint(

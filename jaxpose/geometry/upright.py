@@ -37,14 +37,15 @@ class Upright(NamedTuple):
 
 
 def find(
-  positions: Float[np.ndarray, "T N J 3"], skeleton: Skeleton, fps: float | int, up: str | float = "auto"
+  positions: Float[np.ndarray, "T N J 3"], skeleton: Skeleton, fps: float | int, up: str | float | int = "auto"
 ) -> Upright:
   """The upright world. up: "auto"; "camera", a camera that is level; or the degrees by which it looks down.
 
   The vertical is that of upright bodies, corrected by the plane through the feet that stand, each as far as it can
   tell: feet of who walks along a line say nothing of the tilt across it. Raises ValueError if nobody is ever upright.
   """
-  if up == "auto":
+  pitch = given_pitch_rad(up)
+  if pitch is None:
     vertical = upright_bodies(positions, skeleton)
     if vertical is None:
       raise ValueError("nobody ever stands upright in this recording; give --up=camera, or --up=DEGREES")
@@ -54,13 +55,25 @@ def find(
     if source == "contacts":
       vertical = _plane(places, vertical)
   else:
-    pitch = 0.0 if up == "camera" else np.radians(_degrees(up))
     vertical, count, source = np.array([0, -np.cos(pitch), -np.sin(pitch)]), 0, "given"
   rotation = _level(vertical)
   height = positions @ rotation[:, 2]
   low = np.where(np.isfinite(height), height, np.inf).min(-1)
   floor = np.percentile(low[np.isfinite(low)], 1) if np.isfinite(low).any() else 0.0
   return Upright(rotation, floor * rotation[:, 2], float(np.arcsin(np.clip(-vertical[2], -1, 1))), count, source)
+
+
+def given_pitch_rad(up: str | float | int) -> float | None:
+  """How far a camera looks down that `up` is the word of; None for "auto"."""
+  if up in ("auto", "camera"):
+    return None if up == "auto" else 0.0
+  try:
+    degrees = float(up)
+  except ValueError:
+    degrees = np.nan
+  if not -90 < degrees < 90:
+    raise ValueError(f"--up={up}; expected auto, camera, or the degrees by which the camera looks down, within 90")
+  return float(np.radians(degrees))
 
 
 def upright_bodies(positions: Float[np.ndarray, "T N J 3"], skeleton: Skeleton) -> np.ndarray | None:
@@ -153,16 +166,6 @@ def _needed(skeleton: Skeleton) -> tuple[str, ...]:
 
 def _feet(skeleton: Skeleton) -> list[int]:
   return [skeleton.index("left_ankle"), skeleton.index("right_ankle")]
-
-
-def _degrees(up: str | float) -> float:
-  try:
-    degrees = float(up)
-  except ValueError:
-    degrees = np.nan
-  if not -90 < degrees < 90:
-    raise ValueError(f"--up={up}; expected auto, camera, or the degrees by which the camera looks down, within 90")
-  return degrees
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -28,8 +28,15 @@ def matches(file: Source) -> bool:
 
 def parse(file: Source, *, skeleton: str | None = None, joints: Mapping[str, str] | None = None) -> Detections:
   """The people of an archive. skeleton: the joint set, where it has no names; joints: {their name: ours}."""
-  where, arrays = file.where, npz.parse(file.bytes, file.where)
+  arrays = npz.parse(file.bytes, file.where)
   arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
+  return from_arrays(arrays, file.where, skeleton, joints)
+
+
+def from_arrays(
+  arrays: Mapping[str, np.ndarray], where: str, skeleton: str | None = None, joints: Mapping[str, str] | None = None
+) -> Detections:
+  """The people of an archive's arrays; `where` names them in errors."""
   fps = arrays.get("fps")
   fps = None if fps is None else source.positive(_number(fps, f"{where}: fps"), f"{where}: fps")
   if "landmarks" in arrays and "keypoints" not in arrays:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxpose import video as videos
 from jaxpose.keypoints import (
@@ -79,7 +80,43 @@ def read(
     image_size, fps, frames = image_size or facts.size, fps or facts.fps, frames or facts.frames
   if frames is not None:
     detections = _lasting(detections, frames, where)
-  detections = check.pixels(detections._replace(fps=fps or detections.fps), image_size, where)
+  detections = detections._replace(fps=fps or detections.fps)
+  return _tracks(detections, name, where, image_size, confidence, person, fill_s)
+
+
+def arrays(
+  keypoints: ArrayLike,
+  confidence: ArrayLike | None = None,
+  *,
+  image_size: tuple[int, int] | None,
+  joints: str = "coco_17",
+  fps: float | int | None = None,
+  threshold: float | int | str = check.THRESHOLD,
+  fill_s: float | int = gaps.FILL_S,
+) -> Tracks:
+  """As `read`, of plain arrays: keypoints [T, K, 2] or [T, N, K, 2], NaN where missing, of any type of number.
+
+  confidence: [T, K] or [T, N, K], 1 if None. joints: a skeleton's name. image_size: (width, height); None only if
+  nothing asks for it. threshold: as `confidence` of `read`.
+  """
+  given = {"keypoints": np.asarray(keypoints, np.float64), "skeleton": np.array(joints)}
+  if confidence is not None:
+    given["confidence"] = np.asarray(confidence, np.float64)
+  detections = npz_file.from_arrays(given, "keypoints")._replace(fps=fps)
+  return _tracks(detections, "arrays", "keypoints", image_size, threshold, "all", fill_s)
+
+
+def _tracks(
+  detections: Detections,
+  name: str,
+  where: str,
+  image_size: tuple[int, int] | None,
+  confidence: float | int | str,
+  person: str | int,
+  fill_s: float | int,
+) -> Tracks:
+  """Detections in pixels, above the threshold, linked, chosen, filled and looked over."""
+  detections = check.pixels(detections, image_size, where)
   detections = check.confidences(detections, confidence, where)
   rate = detections.fps or ASSUMED_FPS
   if detections.fps is None and len(np.unique(detections.frames)) > 1 and not detections.still:

@@ -58,7 +58,8 @@ class Tracks:
   keypoints: float32 [T, N, K, 2], pixels, x right, y down, NaN where missing. confidence: float32 [T, N, K], 0 to 1, 0
   where missing. status: uint8 [T, N, K], of `Status`. ids: a number for each person. frames: int64 [T], consecutive,
   the recording's own numbers. fps, image_size (width, height): None where nothing says. source, format: where it came
-  from. notes: warnings and decisions, a sentence each, for people to read.
+  from. notes: warnings and decisions, a sentence each, for people to read. still: the frames are photographs, each with
+  people of its own.
   """
 
   keypoints: np.ndarray
@@ -72,6 +73,7 @@ class Tracks:
   source: str = ""
   format: str = ""
   notes: tuple[str, ...] = ()
+  still: bool = False
 
   def __post_init__(self):
     shape = (len(self.frames), len(self.ids), self.skeleton.num_joints)
@@ -165,7 +167,7 @@ def dense(detections: Detections, ids: np.ndarray, *, source: str, format: str) 
   frames = np.arange(first, last + 1)
   return Tracks(
     keypoints, confidence, status, tuple(int(i) for i in people), frames, detections.skeleton,
-    detections.fps, detections.image_size, source, format, detections.notes,
+    detections.fps, detections.image_size, source, format, detections.notes, detections.still,
   )  # fmt: skip
 
 
