@@ -3,6 +3,7 @@
 `predict` is all that is asked of a lifter, adapted or not: clips in, a root-relative pose for each of their frames out.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,19 +41,20 @@ def lift(
   """The poses of people's keypoints: in camera axes, and in an upright world unless the camera moves.
 
   predict: clips to root-relative metres [T, J, 3] a clip, joints of `target`. camera: of the image; if None, that of
-  `placing.assumed`, with a warning. up: as in `placing.stand`. height_m: of everyone; else people are as tall as those
-  trained on. smooth_hz: cutoff of `smoothing.butterworth`; poses before it are kept as raw and raw_world.
+  `placing.assumed_camera`, with a warning. up: as in `placing.stand`. height_m: of everyone; else people are as tall as
+  those trained on. smooth_hz: cutoff of `smoothing.butterworth`; poses before it are kept as raw and raw_world.
 
-  Frames with less than half of the limbs' joints are left empty (NaN). What was decided stands in provenance["notes"].
+  Frames with less than half of the limbs' joints are left empty (NaN). What was decided stands in provenance["notes"],
+  the name of the keypoints' file, without its folder, in provenance["source"].
   Raises ValueError for keypoints without a size of the image or of another than the camera's, if no frame can be
   lifted, and for predictions of another shape or that are not finite; for options before anything is predicted.
   """
   fps = tracks.fps or ASSUMED_FPS
   _check_options(target, fps, up, height_m, smooth_hz)
   size, notes = check.image_size(tracks), list(check.stand_ins(tracks.skeleton, target))
-  if camera is None:
-    camera = placing.assumed(size)
-    notes.append(placing.camera_note(camera, assumed=True))
+  assumed, camera = camera is None, placing.assumed_camera(size) if camera is None else camera
+  notes.append(placing.camera_note(camera, assumed))
+  if assumed:
     warnings.warn(notes[-1], stacklevel=2)
   if tuple(int(v) for v in np.asarray(camera.size)) != size:
     raise ValueError(f"{tracks.source}: the image is {size[0]}x{size[1]}, the camera's {np.asarray(camera.size)}")
@@ -81,7 +83,8 @@ def lift(
     keypoints_2d=mapped.keypoints, confidence=mapped.confidence, camera=camera, positions_world=world, raw=raw,
     raw_world=raw_world,
     provenance={
-      **(provenance or {}), "source": tracks.source, "format": tracks.format, "notes": [*tracks.notes, *notes]
+      **(provenance or {}), "source": os.path.basename(tracks.source), "format": tracks.format,
+      "notes": [*tracks.notes, *notes],
     },
   )  # fmt: skip
 

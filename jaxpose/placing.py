@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -61,11 +63,15 @@ def place(
   where = np.full((*positions.shape[:2], 3), np.nan, np.float32)
   there = np.isfinite(positions).all((-1, -2))
   present = (tracks.status[there] != Status.MISSING) & trusted
-  rays = np.asarray(geometry.unproject(np.nan_to_num(tracks.keypoints[there]), camera))
-  by_rays = np.asarray(placement.place_by_rays(positions[there], rays, present))
-  by_boxes = np.asarray(placement.place_by_boxes(positions[there], rays, present))
-  where[there] = np.where(by_rays[:, 2:] > _NEAREST_M, by_rays, by_boxes)
+  where[there] = np.asarray(_places(positions[there], np.nan_to_num(tracks.keypoints[there]), present, camera))
   return where
+
+
+@jax.jit  # compiled once, where each operation would be by itself
+def _places(poses, keypoints, present, camera: Camera):
+  rays = geometry.unproject(keypoints, camera)
+  by_rays = placement.place_by_rays(poses, rays, present)
+  return jnp.where(by_rays[:, 2:] > _NEAREST_M, by_rays, placement.place_by_boxes(poses, rays, present))
 
 
 def statures(positions: Float[np.ndarray, "T N J 3"], skeleton: Skeleton) -> Float[np.ndarray, " N"]:
@@ -83,7 +89,7 @@ def statures(positions: Float[np.ndarray, "T N J 3"], skeleton: Skeleton) -> Flo
   return (trunk + head + sum(legs) / 2) / (1 - _ANKLE)
 
 
-def assumed(size: tuple[int, int], fov_deg: float | int = FOV_DEG) -> Camera:
+def assumed_camera(size: tuple[int, int], fov_deg: float | int = FOV_DEG) -> Camera:
   """A camera without distortion that sees `fov_deg` degrees along the image's longer side, its centre in the middle."""
   if not 1 < fov_deg < 170:
     raise ValueError(f"--fov={fov_deg}; expected degrees along the image's longer side, from 1 to 170")

@@ -213,7 +213,7 @@ def test_errors_name_what_is_wrong_before_anything_is_predicted(scene, tracks):
     ({"height_m": 178}, r"--height=178; expected the height of a person in metres"),
     ({"smooth_hz": 20}, r"a cutoff of 20 Hz at 25 frames a second"),
     ({"up": "sideways"}, r"--up=sideways; expected auto, camera"),
-    ({"camera": placing.assumed((640, 480))}, r"the image is 1280x720, the camera's \[640. 480.\]"),
+    ({"camera": placing.assumed_camera((640, 480))}, r"the image is 1280x720, the camera's \[640. 480.\]"),
   ):
     with pytest.raises(ValueError, match=message):
       lifting.lift(tracks, never, H36M, **{"camera": scene.camera, **options})
@@ -247,9 +247,9 @@ def test_bones_that_change_their_length_are_measured(scene, tracks):
 
 
 def test_the_assumed_camera_sees_55_degrees():
-  camera = placing.assumed((1920, 1080))
+  camera = placing.assumed_camera((1920, 1080))
   np.testing.assert_allclose(camera.focal, 1844, atol=0.5)
   note = placing.camera_note(camera, assumed=True)
   assert "focal 1844 px, 55 degrees along the longer side, ASSUMED" in note and "20 %" in note
   with pytest.raises(ValueError, match="--fov=0; expected degrees"):
-    placing.assumed((1920, 1080), 0)
+    placing.assumed_camera((1920, 1080), 0)
