@@ -1,8 +1,8 @@
 """viewer.html: the poses to turn around in a browser, in one file that needs no network.
 
 Positions are stored in millimetres and keypoints in fractions of a pixel, as 16-bit integers in base64: a minute and a
-half of two people takes less than a megabyte. The page is `viewer.html` beside this module, drawn on a canvas by its
-own script: from file:// a browser loads neither modules nor data.
+half of two people takes less than a megabyte. The page is `viewer.html` beside this module, with `viewer.js`, which
+draws on a canvas, inside it: from file:// a browser loads neither modules nor data.
 """
 
 import base64
@@ -15,7 +15,7 @@ import numpy as np
 from jaxpose import whole_file
 from jaxpose.lifted import Lifted
 
-_PAGE = pathlib.Path(__file__).with_name("viewer.html")
+_FOLDER = pathlib.Path(__file__).parent
 _MISSING = -32768
 
 
@@ -52,7 +52,8 @@ def page(lifted: Lifted, title: str = "") -> str:
   }
   # A script ends at the first "</script", also within a text.
   text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-  return _PAGE.read_text(encoding="utf-8").replace("/*DATA*/null", text)
+  script = (_FOLDER / "viewer.js").read_text(encoding="utf-8").replace("/*DATA*/null", text)
+  return (_FOLDER / "viewer.html").read_text(encoding="utf-8").replace("/*SCRIPT*/", script)
 
 
 def _base64(values: np.ndarray) -> str:
