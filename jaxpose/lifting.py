@@ -64,9 +64,8 @@ def lift(
   for (n, frames), pose in zip(places, predict(clips), strict=True):
     positions[frames, n] = _checked(np.asarray(pose), mapped, n, frames)
   if height_m is not None:
-    factors = height_m / placing.statures(positions, target)
-    notes += [f"size: person {i} times {f:.3f}, to {height_m:g} m" for i, f in zip(mapped.ids, factors) if f == f]
-    positions = positions * factors.astype(np.float32)[:, None, None]
+    positions, sizes = _resized(positions, mapped, height_m)
+    notes += sizes
   raw, world, raw_world = None, None, None
   if smooth_hz is not None and not tracks.still:
     raw, positions = positions, smoothing.butterworth(positions, fps, smooth_hz)
@@ -132,6 +131,13 @@ def _trusted(source: Skeleton, target: Skeleton) -> Bool[np.ndarray, " J"]:
   """Joints that say where a body is: all but a crown that is the mean of the eyes, which lie well below it."""
   averaged = skeletons.joint_map(source, target).averaged
   return np.array([name != "head_top" or name not in averaged for name in target.names])
+
+
+def _resized(positions: np.ndarray, tracks: Tracks, height_m: float | int) -> tuple[np.ndarray, list[str]]:
+  """Everyone of that height, and a note for each of the factor."""
+  factors = height_m / placing.statures(positions, tracks.skeleton)
+  notes = [f"size: person {i} times {f:.3f}, to {height_m:g} m" for i, f in zip(tracks.ids, factors) if np.isfinite(f)]
+  return positions * factors.astype(np.float32)[:, None, None], notes
 
 
 def _check_options(target: Skeleton, fps: float | int, up: Any, height_m: Any, smooth_hz: Any) -> None:
