@@ -5,6 +5,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from jaxpose import whole_file
+
 # Fields of a fingerprint that say which model was measured, and how it was made or adapted. They may differ between two
 # numbers that are compared: that difference is what the comparison is about. Every other field must be equal.
 MODEL_FIELDS = ("checkpoint_step", "seed", "model", "method", "codec", "adaptation", "mode", "objective")
@@ -39,22 +41,11 @@ def write_json(path: str | os.PathLike, report: dict) -> None:
   Raises a ValueError if the report holds something that JSON has no word for, NaN among it; an OSError if the disk is
   full, and then leaves no temporary file.
   """
-  path = pathlib.Path(path)
   try:
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
   except (TypeError, ValueError) as error:
     raise ValueError(f"cannot write {path}: {_first_unfit(report)} is not JSON ({error})") from error
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    with temporary.open("w") as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise
+  whole_file.write(path, text.encode())
 
 
 def read_json(path: str | os.PathLike) -> dict:

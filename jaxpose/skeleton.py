@@ -115,6 +115,26 @@ _H36M = dict(
   right_shoulder="thorax", right_elbow="right_shoulder", right_wrist="right_elbow",
 )  # fmt: skip
 
+_COCO = dict(
+  nose=None, left_eye="nose", right_eye="nose", left_ear="left_eye", right_ear="right_eye",
+  left_shoulder="nose", right_shoulder="nose", left_elbow="left_shoulder", right_elbow="right_shoulder",
+  left_wrist="left_elbow", right_wrist="right_elbow", left_hip="left_shoulder", right_hip="right_shoulder",
+  left_knee="left_hip", right_knee="right_hip", left_ankle="left_knee", right_ankle="right_knee",
+)  # fmt: skip
+_OPENPOSE_ARMS = dict(
+  nose="neck", neck=None, right_shoulder="neck", right_elbow="right_shoulder", right_wrist="right_elbow",
+  left_shoulder="neck", left_elbow="left_shoulder", left_wrist="left_elbow",
+)  # fmt: skip
+_OPENPOSE_FACE = dict(right_eye="nose", left_eye="nose", right_ear="right_eye", left_ear="left_eye")
+
+
+def _openpose_legs(root: str) -> dict[str, str]:
+  return dict(
+    right_hip=root, right_knee="right_hip", right_ankle="right_knee",
+    left_hip=root, left_knee="left_hip", left_ankle="left_knee",
+  )  # fmt: skip
+
+
 _SKELETONS = {
   s.name: s
   for s in (
@@ -165,11 +185,33 @@ _SKELETONS = {
       left_shoulder="thorax", left_elbow="left_shoulder", left_wrist="left_elbow",
     ),
     # COCO has neither pelvis nor neck: the nose roots the tree.
+    _tree("coco_17", **_COCO),
+    # Halpe's 26 of AlphaPose and RTMPose: COCO's, then the crown (which they call head), neck, pelvis and the feet.
     _tree(
-      "coco_17", nose=None, left_eye="nose", right_eye="nose", left_ear="left_eye", right_ear="right_eye",
+      "halpe_26",
+      **{**_COCO, "nose": "neck", "left_shoulder": "neck", "right_shoulder": "neck", "left_hip": "pelvis",
+         "right_hip": "pelvis"},
+      head_top="nose", neck="pelvis", pelvis=None, left_big_toe="left_ankle", right_big_toe="right_ankle",
+      left_small_toe="left_ankle", right_small_toe="right_ankle", left_heel="left_ankle", right_heel="right_ankle",
+    ),
+    # OpenPose's two body models; BODY_25 calls the pelvis MidHip.
+    _tree(
+      "body_25", **_OPENPOSE_ARMS, pelvis="neck", **_openpose_legs("pelvis"), **_OPENPOSE_FACE,
+      left_big_toe="left_ankle", left_small_toe="left_ankle", left_heel="left_ankle",
+      right_big_toe="right_ankle", right_small_toe="right_ankle", right_heel="right_ankle",
+    ),
+    _tree("openpose_18", **_OPENPOSE_ARMS, **_openpose_legs("neck"), **_OPENPOSE_FACE),
+    # MediaPipe's pose landmarks (BlazePose). Like COCO it has neither pelvis nor neck.
+    _tree(
+      "mediapipe_33", nose=None, left_eye_inner="nose", left_eye="left_eye_inner", left_eye_outer="left_eye",
+      right_eye_inner="nose", right_eye="right_eye_inner", right_eye_outer="right_eye", left_ear="left_eye_outer",
+      right_ear="right_eye_outer", left_mouth="nose", right_mouth="nose",
       left_shoulder="nose", right_shoulder="nose", left_elbow="left_shoulder", right_elbow="right_shoulder",
-      left_wrist="left_elbow", right_wrist="right_elbow", left_hip="left_shoulder", right_hip="right_shoulder",
-      left_knee="left_hip", right_knee="right_hip", left_ankle="left_knee", right_ankle="right_knee",
+      left_wrist="left_elbow", right_wrist="right_elbow", left_pinky="left_wrist", right_pinky="right_wrist",
+      left_index="left_wrist", right_index="right_wrist", left_thumb="left_wrist", right_thumb="right_wrist",
+      left_hip="left_shoulder", right_hip="right_shoulder", left_knee="left_hip", right_knee="right_hip",
+      left_ankle="left_knee", right_ankle="right_knee", left_heel="left_ankle", right_heel="right_ankle",
+      left_foot_index="left_ankle", right_foot_index="right_ankle",
     ),
     # The Carnegie Mellon database: each Acclaim bone's far end, under the name of the body point that it is.
     _tree(
@@ -197,6 +239,11 @@ CMU_BONES = {
 }  # fmt: skip
 
 
+def all_names() -> tuple[str, ...]:
+  """The names of the known joint sets."""
+  return tuple(_SKELETONS)
+
+
 def get(name: str) -> Skeleton:
   """The joint set of that name; a ValueError lists the known ones."""
   if name not in _SKELETONS:
@@ -212,6 +259,7 @@ _STAND_INS: dict[str, tuple[tuple[str, ...], ...]] = {
   "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
   "spine": (
     ("spine2",),
+    ("pelvis", "neck"),
     ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
   ),
   "nose": (("head",), ("upper_neck",)),
@@ -234,6 +282,14 @@ class JointMap:
   matrix: np.ndarray
   averaged: dict[str, tuple[str, ...]]
   missing: tuple[str, ...]
+
+  @property
+  def remarks(self) -> tuple[str, ...]:
+    """A sentence for each joint that is not the source's own: what stands in for it, or that it is missing."""
+    said = [f"{name} is the mean of {', '.join(used)}" for name, used in self.averaged.items() if len(used) > 1]
+    said += [f"{name} is {self.source.name}'s {used[0]}" for name, used in self.averaged.items() if len(used) == 1]
+    said = [s + ", which lie well below it" * (s.startswith("head_top") and "eye" in s) for s in said]
+    return (*said, *(f"{name} is missing" for name in self.missing))
 
   def __call__(self, joints: np.ndarray) -> np.ndarray:
     """Maps joints [..., J_source, C] to [..., J_target, C]; missing joints are 0.

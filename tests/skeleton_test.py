@@ -8,7 +8,21 @@ from hypothesis import strategies as st
 from jaxpose import skeleton
 from jaxpose.skeleton import Skeleton, get, joint_map
 
-NAMES = ("h36m_17", "h36m_16", "mpi_inf_3dhp_17", "mpi_inf_3dhp_28", "smpl_24", "lsp_14", "mpii_16", "coco_17", "cmu")
+NAMES = (
+  "h36m_17",
+  "h36m_16",
+  "mpi_inf_3dhp_17",
+  "mpi_inf_3dhp_28",
+  "smpl_24",
+  "lsp_14",
+  "mpii_16",
+  "coco_17",
+  "cmu",
+  "halpe_26",
+  "body_25",
+  "openpose_18",
+  "mediapipe_33",
+)
 
 
 def copied(source, target):
@@ -105,6 +119,44 @@ def test_coco_to_h36m_as_its_peers_do_it():
   arms = ("left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist")
   assert [rows[n] for n in arms] == [{5}, {7}, {9}, {6}, {8}, {10}]
   assert mapped.averaged["pelvis"] == ("left_hip", "right_hip") and mapped.missing == ()
+
+
+# Written by hand from the detectors' own lists: for each joint of h36m_17 the joints whose mean it is. Halpe and
+# BODY_25 have a pelvis and a neck, whose mean the spine then is.
+LIMBS = {
+  "coco_17": [12, 14, 16, 11, 13, 15, 5, 7, 9, 6, 8, 10],
+  "halpe_26": [12, 14, 16, 11, 13, 15, 5, 7, 9, 6, 8, 10],
+  "body_25": [9, 10, 11, 12, 13, 14, 5, 6, 7, 2, 3, 4],
+  "openpose_18": [8, 9, 10, 11, 12, 13, 5, 6, 7, 2, 3, 4],
+  "mediapipe_33": [24, 26, 28, 23, 25, 27, 11, 13, 15, 12, 14, 16],
+}
+TRUNKS = {  # pelvis, spine, thorax, nose, head_top
+  "coco_17": ([11, 12], [5, 6, 11, 12], [5, 6], [0], [1, 2]),
+  "halpe_26": ([19], [19, 18], [18], [0], [17]),
+  "body_25": ([8], [8, 1], [1], [0], [15, 16]),
+  "openpose_18": ([8, 11], [2, 5, 8, 11], [1], [0], [14, 15]),
+  "mediapipe_33": ([23, 24], [11, 12, 23, 24], [11, 12], [0], [2, 5]),
+}
+
+
+@pytest.mark.parametrize("name", LIMBS)
+def test_detectors_joints_to_h36m_as_written_by_hand(name):
+  mapped = joint_map(get(name), get("h36m_17"))
+  limbs, (pelvis, spine, thorax, nose, head_top) = [[i] for i in LIMBS[name]], TRUNKS[name]
+  rows = [pelvis, *limbs[:6], spine, thorax, nose, head_top, *limbs[6:]]
+  rng = np.random.default_rng(0)
+  joints = rng.uniform(0, 1000, (4, get(name).num_joints, 2))
+  confidence = rng.uniform(size=(4, get(name).num_joints))
+  np.testing.assert_allclose(mapped(joints), np.stack([joints[:, r].mean(1) for r in rows], 1), atol=1e-4)
+  np.testing.assert_array_equal(mapped.confidence(confidence), np.stack([confidence[:, r].min(1) for r in rows], 1))
+
+
+def test_a_map_says_what_stands_in_for_what():
+  remarks = joint_map(get("coco_17"), get("h36m_17")).remarks
+  assert "head_top is the mean of left_eye, right_eye, which lie well below it" in remarks
+  assert "pelvis is the mean of left_hip, right_hip" in remarks
+  assert joint_map(get("h36m_17"), get("h36m_17")).remarks == ()
+  assert "nose is missing" in joint_map(get("lsp_14"), get("coco_17")).remarks
 
 
 @pytest.mark.parametrize("source", NAMES)
