@@ -1,6 +1,7 @@
 """Adapting a trained run to clips: a setting becomes an adapter, clips become instances and streams; one call."""
 
 import dataclasses
+import functools
 import json
 import zlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 import optax
+from absl import logging
 from jax.sharding import NamedSharding
 
 from jaxpose import distributed, progress
@@ -27,6 +29,8 @@ TOGETHER = (
   4  # first-order instances at once on a CPU: a quarter faster than 1, and than 8, whose weights leave the caches
 )
 SOLVED = 64  # second-order instances at once, on a CPU: they share the weights
+DOUBT = 20.0  # nats, from which on a stream's person is another
+MISFIT, MANY = 2.0, 0.1  # frames that fit worse than this, in their noise, are not explained; a share to warn of
 PER_SECOND = 1.0  # independent looks at a person's bones; frames nearer in time see the same pose
 
 
@@ -78,6 +82,7 @@ def _build(trained: Trained, config: AdaptConfig) -> Adapter:
     prior_m=config.prior_m,
     noise=config.noise,
     window=trained.config.window,
+    doubt=DOUBT if config.mode == "online" else np.inf,
   )
 
 
@@ -112,7 +117,7 @@ def adapt_clips(
 
   Every window with a valid frame is an instance, predicted with and without mirroring; other frames are NaN. Streams
   (`stream_of`) begin at the source. How it went: "instances"; with saved streams "instances_before", what these had
-  seen.
+  seen; with gauss_newton "unexplained", a share of the frames.
 
   state_dir: where streams of the online modes, by their names, are saved at the end; those that are there already go
   on. devices: of this process, all by default; they move a number only by rounding. factors: as in `evaluate.cut`.
@@ -142,7 +147,26 @@ def adapt_clips(
       outputs = _vanilla(trained, config, instances, [clips[c].subject for c in rows.clip], options)
   decode = evaluation.decode_both
   poses = evaluation.in_batches(lambda t: decode(*t, codec=trained.codec), (outputs, rows.batch), 4096)
+  if config.optimizer == "gauss_newton":
+    facts["unexplained"] = _unexplained(trained, config, poses, instances)
   return evaluation.scatter(clips, rows, poses, overlap), facts
+
+
+def _unexplained(trained: Trained, config: AdaptConfig, poses: np.ndarray, instances: dict[str, Any]) -> float:
+  """The share of frames that no pose near the lifter's explains, with a warning where they are many."""
+  seen = {name: x for name, x in instances.items() if name in ("keypoints_2d", "confidence", "camera", "present")}
+  rate = functools.partial(second_order.misfit, noise=config.noise, codec=trained.codec)
+  errors = evaluation.in_batches(lambda t: rate(*t), (poses, seen), 4096)
+  share = float(np.mean(errors > MISFIT))
+  if share > MANY:
+    logging.warning(
+      "in %.0f %% of the frames no pose near the model's own explains the keypoints: that adaptation helps cannot be "
+      "promised. Look at the joints' order, left and right, the camera's focal length and distortion, or give a larger "
+      "noise (now %g)",
+      100 * share,
+      config.noise,
+    )
+  return share
 
 
 def stream_of(clips: Sequence[Clip], clip: np.ndarray, kind: str) -> tuple[list[str], np.ndarray]:

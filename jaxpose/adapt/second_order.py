@@ -18,11 +18,10 @@ from jaxpose.adapt.fit import Problem
 from jaxpose.adapt.person import Belief
 from jaxpose.codec import Codec
 from jaxpose.data import transforms
+from jaxpose.geometry import placement
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
 from jaxpose.skeleton import Skeleton
-
-DOUBT = 20.0  # nats by which a stranger explains the last frames better, from which on it is one
 
 
 class State(NamedTuple):
@@ -42,8 +41,10 @@ def adapter(
   prior_m: float,
   noise: float,
   window: int,
+  doubt: float = np.inf,
 ) -> Adapter:
-  """tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`; window: frames of an instance.
+  """tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`; window: frames of an instance. doubt: nats by which
+  a stranger explains a stream's last frames better, from which on it is one.
 
   Instances hold, beside "inputs" and "flipped", "keypoints_2d", "confidence", "camera" (and "present") of a window, and
   "fresh": for how many independent frames each of its frames counts in the belief. `init` may be told a belief.
@@ -79,10 +80,10 @@ def adapter(
     against = person.log_evidence(stranger, information, vector) - person.log_evidence(
       state.belief, information, vector
     )
-    doubt = jnp.maximum(state.doubt + jnp.where(jnp.isfinite(against), against, 0.0), 0.0)
-    changed = doubt > DOUBT
+    doubts = jnp.maximum(state.doubt + jnp.where(jnp.isfinite(against), against, 0.0), 0.0)
+    changed = doubts > doubt
     known = jax.tree.map(lambda a, b: jnp.where(changed, a, b), Belief(*map(jnp.asarray, stranger)), state.belief)
-    return State(person.add(known, information, vector), jnp.where(changed, 0.0, doubt), offsets)
+    return State(person.add(known, information, vector), jnp.where(changed, 0.0, doubts), offsets)
 
   def predict(variables, state: State, instances: Instance, key) -> dict[str, Array]:
     del key
@@ -133,3 +134,16 @@ def sensitivity(lifter: Lifter, codec: Codec, variables: Any, windows: Instance)
 
   keys = jax.random.split(jax.random.key(0), len(windows["inputs"]))
   return jnp.sqrt(jnp.mean(jax.lax.map(lambda x: one(*x), (dict(windows), keys), batch_size=16)))
+
+
+@functools.partial(jax.jit, static_argnames=("noise", "codec"))
+def misfit(poses: Float[Array, "N T J 3"], batch: Instance, *, noise: float, codec: Codec) -> Float[Array, "N T"]:
+  """How far poses, put where they fit best, are from their keypoints: rms over a frame's joints, [N, T], in `noise`."""
+
+  def one(pose, view):
+    rays, weight, _ = fit.observe(view, codec, noise)
+    seen = pose + placement.place_by_rays(pose, rays, weight > 0)[:, None]
+    error = (seen[..., :2] / jnp.maximum(seen[..., 2:], fit.NEAREST) - rays) * weight[..., None]
+    return jnp.sqrt((error**2).sum((-1, -2)) / jnp.maximum(2 * (weight > 0).sum(-1), 1))
+
+  return jax.vmap(one)(poses, batch)
