@@ -32,11 +32,13 @@ def archive(path, pickled: bytes, **entries: bytes) -> str:
   return str(path)
 
 
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x03tQ"
+
+
 def tensor(
-  size: bytes = b"K\x03\x85", stride: bytes = b"K\x01\x85", offset: bytes = b"K\x00", storage: bytes = b""
+  size: bytes = b"K\x03\x85", stride: bytes = b"K\x01\x85", offset: bytes = b"K\x00", storage: bytes = STORAGE
 ) -> bytes:
   """The pickle of one tensor over storage '0' of three floats, without its STOP."""
-  storage = storage or b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x03tQ"
   return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + size + stride + b"\x89}tR"
 
 
@@ -150,10 +152,10 @@ def test_any_other_name_is_refused(tmp_path, name):
 BAD_PICKLES = {
   "empty": (b"", "pickle"),
   "ends early": (b"\x80\x02}", "pickle"),
-  "nothing to pop": (b"\x80\x02R.", "malformed at byte 2"),
+  "nothing to pop": (b"\x80\x02R.", "malformed at byte 3"),
   "unknown memo": (b"\x80\x02h\x05.", "malformed"),
   "mark missing": (b"\x80\x02t.", "malformed"),
-  "not an opcode": (b"\x80\x02\xff.", "opcode b"),
+  "not an opcode": (b"\x80\x02\xff.", "opcode b'.xff'"),
   "calls data": (b"\x80\x02K\x01)R.", "malformed"),
   "calls a storage": (b"\x80\x02ctorch\nFloatStorage\n)R.", "malformed"),
   "key of a dict": (b"\x80\x02}(]K\x01u.", "malformed"),
@@ -191,6 +193,10 @@ BAD_TENSORS = {
   "expanded": (tensor(size=b"J\x00\x00\x00\x40\x85", stride=b"K\x00\x85"), "leaves its 3 numbers"),
   "axes": (tensor(stride=b"K\x01K\x01\x86"), "leaves its 3 numbers"),
   "over a tensor": (tensor(storage=OVER_A_TENSOR), "malformed"),  # would read beyond the storage
+  "over a tensor in a storage": (
+    tensor(storage=STORAGE + b"}U\x07numbers" + OVER_A_TENSOR + b"sb"),
+    "takes no state",
+  ),
 }
 
 
