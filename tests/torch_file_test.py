@@ -285,27 +285,28 @@ def test_safetensors_are_read(tmp_path):
 
 
 BAD_SAFETENSORS = {
-  "truncated": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,16]}}', THREE, "lies at bytes 0 to 16 of 12"),
-  "shape": (b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,12]}}', THREE, "needs 16 bytes and has 12"),
-  "negative": (b'{"a":{"dtype":"F32","shape":[-3],"data_offsets":[0,12]}}', THREE, "shape \\[-3\\]"),
-  "dtype": (b'{"a":{"dtype":"F99","shape":[3],"data_offsets":[0,12]}}', THREE, "dtype 'F99'"),
-  "backwards": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[12,0]}}', THREE, "ascending"),
-  "hole": (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}', THREE, "expected it to start at 0"),
-  "rest": (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', THREE, "4 bytes after the last tensor"),
-  "twice": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{}}', THREE, "twice"),
-  "no JSON": (b"{", b"", "no JSON"),
-  "deep": (b'{"a":' + b"[" * 10**5, b"", "no JSON"),
-  "no entry": (b'{"a":[]}', b"", "data_offsets None"),
+  "truncated": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,16]}}', THREE),
+  "shape": (b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,12]}}', THREE),
+  "negative": (b'{"a":{"dtype":"F32","shape":[-3],"data_offsets":[0,12]}}', THREE),
+  "dtype": (b'{"a":{"dtype":"F99","shape":[3],"data_offsets":[0,12]}}', THREE),
+  "backwards": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[12,0]}}', THREE),
+  "hole": (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}', THREE),
+  "rest": (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', THREE),
+  "twice": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{}}', THREE),
+  "no JSON": (b"{", b""),
+  "deep": (b'{"a":' + b"[" * 10**5, b""),
+  "no entry": (b'{"a":[]}', b""),
 }
 
 
 @pytest.mark.parametrize("name", BAD_SAFETENSORS)
 def test_bad_safetensors_are_clear_errors(tmp_path, name):
-  header, data, message = BAD_SAFETENSORS[name]
-  with pytest.raises(ValueError, match=rf"x\.safetensors: .*{message}"):
-    safetensors_file.read(safetensors(tmp_path / "x.safetensors", header, data))
+  with pytest.raises(ValueError, match=r"x\.safetensors: no readable safetensors file \(.+\); fetch it again"):
+    safetensors_file.read(safetensors(tmp_path / "x.safetensors", *BAD_SAFETENSORS[name]))
 
 
 def test_a_safetensors_header_longer_than_the_file(tmp_path):
-  with pytest.raises(ValueError, match="more than the file holds"):
+  with pytest.raises(ValueError, match=r"x\.safetensors: no readable"):
     safetensors_file.read(safetensors(tmp_path / "x.safetensors", b"{}", length=50_000_000))
+  with pytest.raises(FileNotFoundError):
+    safetensors_file.read(str(tmp_path / "none"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders import body_models, downloads, sources
+from data_builders import archives, body_models, sources
 from data_builders.amass_h36m import motion_file, subsets
 from data_builders.verification import Check
 from jaxpose import skeleton as skeletons
@@ -18,7 +18,6 @@ from jaxpose.data.clip import Motion
 
 H36M = skeletons.get("h36m_17")
 _VERSION = "1.0.0"
-_TARS = (".tar.bz2", ".tar.gz", ".tar.xz", ".tgz", ".tar")
 _WITHOUT = "AMASS holds no joints, so there is nothing to store without them"
 
 
@@ -68,7 +67,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = pathlib.Path(dl_manager.manual_dir)
     not_motions = {folder / body_models.FOLDER, pathlib.Path(self._body_models or folder / body_models.FOLDER)}
-    found = {n: read for n, read in _files(folder).items() if not_motions.isdisjoint((folder / n).parents)}
+    found = sources.files(folder, None, (".npz",), self, lambda name: name.endswith(archives.ZIPS + archives.TARS))
+    found = {n: path for n, path in found.items() if not_motions.isdisjoint((folder / n).parents)}
     skipped, aside = self.info.metadata["skipped"], {}
     motions = self._chosen(found, folder, aside)
     bodies = body_models.load(folder, self._body_models, self._regressor, joints=(52, 55), without=_WITHOUT)
@@ -76,8 +76,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def read(name: str) -> Motion:
       subset, subject, stem = motions[name]
-      with downloads.on_disk(found, name, folder) as path:
-        parameters = motion_file.read(path, name)
+      parameters = motion_file.read(found[name], name)
       joints, fps = joints_at(parameters, bodies, self._fps, name)
       return Motion(
         positions_world=np.ascontiguousarray(joints, np.float32),
@@ -155,14 +154,6 @@ def _canonical(names: Sequence[str]) -> tuple[str, ...]:
   if isinstance(names, str):
     raise ValueError(f"amass_h36m: subsets={names!r}; give a list of data sets, as [{names!r}]")
   return tuple(subsets.canonical(name) for name in names)
-
-
-def _files(folder: pathlib.Path) -> sources.Files:
-  """The .npz files below a folder, in zips and in tar archives; loose ones first."""
-  found = downloads.files(folder, None, (".npz",))
-  for name in sources.in_folder(folder, _TARS):
-    found |= {f"{name}/{member}": read for member, read in sources.in_tar(folder / name, (".npz",)).items()}
-  return found
 
 
 def checks(config: str = "") -> tuple[Check, ...]:

@@ -1,7 +1,6 @@
 """A motion of AMASS: an .npz with the parameters of a SMPL+H or SMPL-X body."""
 
 import os
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +29,7 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
 
   Raises ValueError that says why there are none.
   """
-  try:
-    with zipfile.ZipFile(path) as archive:
-      keys = {entry.removesuffix(".npy") for entry in archive.namelist()}
-  except zipfile.BadZipFile as error:
-    raise ValueError(f"{name} is no complete .npz file ({error}); get it again") from None
+  keys = set(npz.names(path, name))
   if "poses" not in keys:
     raise ValueError(f"{name} holds no poses, it has {', '.join(sorted(keys))}")
   rates = [key for key in _RATES if key in keys]
@@ -42,7 +37,7 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
   if missing:
     raise ValueError(f"{name} lacks {', '.join(missing)}")
   try:
-    record = npz.read(path, ["poses", "trans", "betas", "gender", rates[0]])
+    record = npz.read(path, ["poses", "trans", "betas", "gender", rates[0]], where=name)
     poses, translation, betas = (np.asarray(record[key], np.float64) for key in ("poses", "trans", "betas"))
     fps = float(np.asarray(record[rates[0]]).reshape(()))
   except (TypeError, ValueError) as error:

@@ -195,7 +195,7 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(changes, reason, tmp_pa
 def test_a_file_cut_short(tmp_path):
   np.savez(tmp_path / "m.npz", **GOOD)
   (tmp_path / "m.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:-100])
-  with pytest.raises(ValueError, match="CMU/m.npz is no complete .npz file"):
+  with pytest.raises(ValueError, match="CMU/m.npz: no .npz archive, or a damaged or truncated one"):
     motion_file.read(tmp_path / "m.npz", "CMU/m.npz")
 
 
