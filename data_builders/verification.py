@@ -106,10 +106,8 @@ def _of_frames(check: Check, examples: Sequence[Example]) -> bool:
 def _example(split: str, stored: Any) -> Example:
   if "positions_world" in stored:
     motion = features.example_to_motion(stored)
-    frames = len(motion.positions_world)
-    return Example(
-      split, motion.subject, motion.action, motion.sequence, "", motion.skeleton.name, frames, frames, motion.fps
-    )
+    frames = len(motion.valid), int(motion.valid.sum())
+    return Example(split, motion.subject, motion.action, motion.sequence, "", motion.skeleton.name, *frames, motion.fps)
   clip = features.example_to_clip(stored)
   provenance = (clip.subject, clip.action, clip.sequence, clip.camera_id, clip.skeleton.name)
   return Example(split, *provenance, len(clip), int(clip.valid.sum()), clip.fps)

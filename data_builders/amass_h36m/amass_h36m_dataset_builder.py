@@ -14,7 +14,7 @@ from data_builders.amass_h36m import motion_file, subsets
 from data_builders.verification import Check
 from jaxpose import skeleton as skeletons
 from jaxpose.data import cameras, features
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 
 H36M = skeletons.get("h36m_17")
 _VERSION = "1.0.0"
@@ -78,8 +78,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       subset, subject, stem = motions[name]
       parameters = motion_file.read(found[name], name)
       joints, fps = joints_at(parameters, bodies, self._fps, name)
-      return Motion(
-        positions_world=np.ascontiguousarray(joints, np.float32),
+      return with_gaps(
+        np.ascontiguousarray(joints, np.float32),
         skeleton=H36M,
         fps=fps,
         subject=f"{subset}/{subject}",

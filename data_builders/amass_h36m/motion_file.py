@@ -14,7 +14,7 @@ _GENDERS = ("female", "male", "neutral")
 class Parameters(NamedTuple):
   """pose: [T, 156] (SMPL+H) or [T, 165] (SMPL-X), axis-angle; translation: [T, 3], metres, z up; betas: [B].
 
-  Soft tissue (`dmpls`, which not every file has) is left out.
+  A frame of pose or translation may be NaN. Soft tissue (`dmpls`, which not every file has) is left out.
   """
 
   gender: str
@@ -46,8 +46,8 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
     raise ValueError(
       f"{name}: poses {poses.shape}, trans {translation.shape} and betas {betas.shape} are not [T, D], [T, 3] and [B]"
     )
-  if not all(np.isfinite(x).all() for x in (poses, translation, betas)):
-    raise ValueError(f"{name} holds NaN or infinity")
+  if not np.isfinite(betas).all():
+    raise ValueError(f"{name}: its betas hold NaN or infinity")
   if not 1 <= fps <= 1000:
     raise ValueError(f"{name}: {rates[0]} is {fps}, no frame rate")
   # 120.00004577636719 is 120; 59.94 is not 60.

@@ -10,7 +10,7 @@ from data_builders import sources
 from data_builders.bvh_mocap import joint_maps
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 from jaxpose.formats import bvh
 
 
@@ -55,8 +55,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       positions = chosen(motion)
       if not len(positions):
         raise ValueError(f"{name}: its only frame is the rest pose that its conversion added")
-      return Motion(
-        positions_world=positions,
+      return with_gaps(
+        positions,
         skeleton=skeletons.get(chosen.target),
         fps=motion.fps,
         subject=_subject(name, cmu=self._map is None),

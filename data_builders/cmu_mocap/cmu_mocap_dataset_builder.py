@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from data_builders import sources
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 from jaxpose.formats import acclaim
 
 URL = "http://mocap.cs.cmu.edu/allasfamc.zip"
@@ -50,8 +50,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       positions = acclaim.cmu_positions(
         parsed[asf], acclaim.parse_amc(files[name].read_bytes(), parsed[asf], name), name
       )
-      return Motion(
-        positions_world=np.ascontiguousarray(to_h36m(positions)),
+      return with_gaps(
+        np.ascontiguousarray(to_h36m(positions)),
         skeleton=to_h36m.target,
         fps=acclaim.FPS,
         subject=stem(asf),

@@ -181,7 +181,7 @@ def test_frame_rates(stored, read, tmp_path):
     (dict(gender=np.array("unknown")), "gender 'unknown'; expected one of female, male, neutral"),
     (dict(poses=np.zeros(3)), r"poses \(3,\), trans \(3, 3\) and betas \(16,\) are not"),
     (dict(poses=np.zeros((0, 156)), trans=np.zeros((0, 3))), r"poses \(0, 156\)"),
-    (dict(trans=np.full((3, 3), np.nan)), "holds NaN or infinity"),
+    (dict(betas=np.full(16, np.nan)), "its betas hold NaN or infinity"),
     (dict(mocap_framerate=np.array(0.0)), "mocap_framerate is 0.0, no frame rate"),
     (dict(betas=np.array("x")), "cannot be read"),
   ],

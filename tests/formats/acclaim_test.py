@@ -105,7 +105,6 @@ BROKEN_AMC = {
   "missing bone": (without(AMC, b"lradius"), r"line \d+: frame 1 lacks the bones lradius"),
   "bone twice": (with_line(AMC, b"lradius", b"lradius 1.0\r\nlradius 1.0"), "'lradius' for the second time"),
   "too many values": (with_line(AMC, b"lradius", b"lradius 1.0 2.0"), "frame 1: 'lradius' has 2 values"),
-  "nan": (with_line(AMC, b"lradius", b"lradius nan"), r"line \d+: 'nan' is not a finite number"),
   "infinity": (with_line(AMC, b"lradius", b"lradius 1e999"), "'1e999' is not a finite number"),
   "underscore": (with_line(AMC, b"lradius", b"lradius 1_0"), "'1_0' is not a finite number"),
   "no number": (with_line(AMC, b"lradius", b"lradius 1.0.0"), "'1.0.0' is not a finite number"),
@@ -148,6 +147,12 @@ BROKEN_ASF = {
   "keyword": (with_line(ASF, b"dof", b"dog rx"), "'dog' is unexpected"),
   "placed root": (ASF.replace(b"position 0 0 0", b"position 0 1 0"), "position is not 0 0 0"),
 }
+
+
+def test_a_missing_value_makes_its_frame_nan_and_no_other():
+  whole, gap = parse(), parse(amc=with_line(AMC, b"lradius", b"lradius nan"))
+  assert np.isnan(gap[0]).any() and np.isfinite(whole).all()
+  np.testing.assert_array_equal(gap[1:], whole[1:])
 
 
 @pytest.mark.parametrize("case", BROKEN_ASF)
