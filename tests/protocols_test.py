@@ -403,7 +403,7 @@ def test_fingerprint_holds_the_facts_and_what_was_scored():
   assert fingerprint["protocol"] == "h36m" and fingerprint["joint_set"] == "h36m_17" and fingerprint["codec"] is None
   assert fingerprint["frame_rates"] == [50.0]
   assert reports.summary({"fingerprint": fingerprint}) == (
-    "protocol h36m v1, imitation test, 12 frames of 1 sequences, 2D ground truth, flip averaging off, "
+    "protocol h36m v2, imitation test, 12 frames of 1 sequences, 2D ground truth, flip averaging off, "
     "oracles root scale, step 7, seed 3"
   )
   changed = [clip.replace(valid=np.arange(12) > 0), clip.replace(camera_id="d"), random_clip(frames=13)]
