@@ -114,11 +114,13 @@ def checks(config: str = "") -> tuple[verification.Check, ...]:
       28883,  # 25,925 to train on and 2,958 to validate on
       "bearpaw/pytorch-pose#25, from convolutional-pose-machines' genJSON.m",
       lambda examples: sum(e.valid for e in examples if e.split == "train"),
+      note=True,
     ),
     verification.Check(
       "people in test images",
       11823,
       "anibali/eval-mpii-pose#18",
       lambda examples: sum(e.split == "test" for e in examples),
+      note=True,
     ),
   )

@@ -6,7 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from data_builders import body_fixture, build
+from data_builders import body_fixture, build, verification
 from data_builders.amass_h36m import amass_h36m_dataset_builder as module
 from data_builders.amass_h36m import fixture, motion_file, subsets
 from data_builders.verification import Example
@@ -229,3 +229,5 @@ def test_published_counts():
     Example("ACCAD", f"ACCAD/{i % 20}", "", f"ACCAD/{i % 20}/{i}", "", "h36m_17", 10, 10, 60.0) for i in range(252)
   ] + [Example("CMU", "CMU/01", "", "CMU/01/01_01", "", "h36m_17", 10, 10, 60.0)]
   assert [c.count(examples) for c in module.checks()] == [c.expected for c in module.checks()] == [252, 20]
+  verdicts = [verification.verdict(module.checks(), e) for e in (examples, examples[1:], examples[252:])]
+  assert verdicts == ["ok", "partial", "unknown"]  # the recommended splits leave out the one data set that is counted

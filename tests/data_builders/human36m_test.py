@@ -106,6 +106,17 @@ def test_left_and_right_survive_the_format_and_the_map(tmp_path):
   assert clip.keypoints_2d[0, H36M.index("head_top"), 1] < clip.keypoints_2d[0, H36M.index("left_ankle"), 1]
 
 
+def test_the_innermost_folder_or_archive_names_the_subject():
+  for path, subject in {
+    "S1/S9/D3_Positions/Walking 1.cdf": "S9",
+    "S9/old S1/MyPoses/Walking 1.cdf": "S9",
+    "Poses_D3_Positions_S11.tgz/S11/MyPoseFeatures/D3_Positions/Walking 1.cdf": "S11",
+    "S5/Poses_D3_Positions_S8.tgz/Walking 1.cdf": "S8",
+    "D3_Positions/Walking 1.cdf": "",
+  }.items():
+    assert official.identify(path) == (subject, "Walking 1"), path
+
+
 def test_takes_are_named_as_in_derived_files():
   assert takes.canonical("TakingPhoto 1") == "Photo 1" and takes.canonical("WalkingDog") == "WalkDog"
   assert takes.canonical("Walking 1") == "Walking 1" and takes.action("SittingDown 1") == "SittingDown"
