@@ -86,6 +86,12 @@ def _bvh_mocap() -> DataSet:
   return DataSet(Builder, _nothing_published, None)
 
 
+def _arrays() -> DataSet:
+  from data_builders.arrays.arrays_dataset_builder import Builder
+
+  return DataSet(Builder, _nothing_published, None)
+
+
 def _synthetic_mocap() -> DataSet:
   from data_builders.synthetic_mocap.synthetic_mocap_dataset_builder import Builder
 
@@ -102,6 +108,7 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
   "lsp": _lsp,
   "cmu_mocap": _cmu_mocap,
   "bvh_mocap": _bvh_mocap,
+  "arrays": _arrays,
   "synthetic_mocap": _synthetic_mocap,
 }
 

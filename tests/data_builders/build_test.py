@@ -62,7 +62,7 @@ def test_the_table_names_splits_and_files_left_out(raw, tmp_path):
 
 
 def test_errors_say_what_to_do(raw, tmp_path):
-  with pytest.raises(ValueError, match="unknown data set 'cmu'; known are .*cmu_mocap, bvh_mocap, synthetic_mocap"):
+  with pytest.raises(ValueError, match="unknown data set 'cmu'; known are .*bvh_mocap, arrays, synthetic_mocap"):
     build.build("cmu", tmp_path)
   with pytest.raises(FileNotFoundError, match="'.*missing' does not exist"):
     build.build("cmu_mocap", tmp_path, tmp_path / "missing")
