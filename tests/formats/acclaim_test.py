@@ -22,6 +22,9 @@ def parse(asf=ASF, amc=AMC):
   return acclaim.cmu_positions(skeleton, acclaim.parse_amc(amc, skeleton, "trial.amc"), "trial.amc")
 
 
+WHOLE = parse()
+
+
 def test_positions_are_the_reference_kinematics(tmp_path):
   (tmp_path / "a.asf").write_bytes(ASF)
   (tmp_path / "a.amc").write_bytes(AMC)
@@ -150,9 +153,9 @@ BROKEN_ASF = {
 
 
 def test_a_missing_value_makes_its_frame_nan_and_no_other():
-  whole, gap = parse(), parse(amc=with_line(AMC, b"lradius", b"lradius nan"))
-  assert np.isnan(gap[0]).any() and np.isfinite(whole).all()
-  np.testing.assert_array_equal(gap[1:], whole[1:])
+  gap = parse(amc=with_line(AMC, b"lradius", b"lradius nan"))
+  assert np.isnan(gap[0]).any() and np.isfinite(WHOLE).all()
+  np.testing.assert_array_equal(gap[1:], WHOLE[1:])
 
 
 @pytest.mark.parametrize("case", BROKEN_ASF)
@@ -172,13 +175,12 @@ def test_skeleton_without_a_bone_of_the_database():
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(0, len(AMC)))
 def test_a_cut_motion_file_is_refused_or_gives_whole_frames(length):
-  whole = parse()
   try:
     cut = parse(amc=AMC[:length])
   except ValueError as error:
     assert "trial.amc" in str(error)
   else:  # cut between frames, or within the very last number
-    np.testing.assert_array_equal(cut[:-1], whole[: len(cut) - 1])
+    np.testing.assert_array_equal(cut[:-1], WHOLE[: len(cut) - 1])
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
