@@ -2,14 +2,12 @@
 
 python -m benchmarks.build_speed --output=OUT.json [--datasets=human36m/official,lsp/lsp]
 
-Each data set's fixture is written larger than tests need it, and built as downloaded files are: read in threads, kept
-for a resumed build, encoded and written, read back and counted. CPU time is that of all threads; where it is less than
-the wall clock, the machine was busy with something else. Fixtures have the files' formats: a slow disk takes its own
-time besides.
+Each data set's fixture is written larger than tests need it, and built as downloaded files are: read, encoded and
+written, read back and counted. CPU time is that of all threads; where it is less than the wall clock, the machine was
+busy with something else. Fixtures have the files' formats: a slow disk takes its own time besides.
 """
 
 import functools
-import json
 import os
 import pathlib
 import tempfile
@@ -19,7 +17,7 @@ from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
-from data_builders import build, threads, verification
+from data_builders import build, verification
 from jaxpose import report
 
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON to write.", required=True)
@@ -85,7 +83,7 @@ def measure(name: str, case: Case) -> dict[str, float]:
 def main(argv) -> None:
   del argv
   logging.set_verbosity(logging.ERROR)
-  results: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "workers": threads.default_workers(), "builds": {}}
+  results: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "builds": {}}
   for name in _DATASETS.value or CASES:
     measure(name, CASES[name]._replace(fixture={}))  # compiles and imports, outside the clock
     results["builds"][name] = measure(name, CASES[name])
@@ -96,7 +94,7 @@ def main(argv) -> None:
     whole = f"{CASES[name].published:,}", f"{r['published_minutes']:.1f}", f"{r['published_cpu_minutes']:.1f}"
     lines.append([name, f"{r['frames']:,.0f}", *rates, *whole])
   print(report.grid(lines, markdown=True))
-  print(json.dumps({k: results[k] for k in ("cores", "workers")}))
+  print(f"cores: {results['cores']}")
 
 
 if __name__ == "__main__":

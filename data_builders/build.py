@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from etils import epath
 
-from data_builders import resume, verification
+from data_builders import verification
 from data_builders.verification import Check, Example
 
 
@@ -86,6 +86,12 @@ def _bvh_mocap() -> DataSet:
   return DataSet(Builder, _nothing_published, None)
 
 
+def _arrays() -> DataSet:
+  from data_builders.arrays.arrays_dataset_builder import Builder
+
+  return DataSet(Builder, _nothing_published, None)
+
+
 def _synthetic_mocap() -> DataSet:
   from data_builders.synthetic_mocap.synthetic_mocap_dataset_builder import Builder
 
@@ -102,6 +108,7 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
   "lsp": _lsp,
   "cmu_mocap": _cmu_mocap,
   "bvh_mocap": _bvh_mocap,
+  "arrays": _arrays,
   "synthetic_mocap": _synthetic_mocap,
 }
 
@@ -139,7 +146,6 @@ def build(
   files, or an archive where the data set has one. fixture: build of a small made-up data set in the same file formats
   instead, marked as such for ever. options: of the data set's builder.
   Writes beside its final folder and renames at the end: an error, a full disk or a kill leaves no half of a data set.
-  Build again after a kill, and the sequences that were read then are not read again.
   Raises ValueError for an unknown name, config or option, for options or files (real or made up) other than those it
   was built with, and for raw files of which none can be read; FileNotFoundError for a missing or empty folder.
   """
@@ -159,7 +165,7 @@ def build(
       _check_same(builder, asked, fixture)
     else:
       builder.info.metadata.update(options=asked, fixture=fixture)
-      _prepare(builder, data_dir, folder, {} if fixture else {"options": asked, "files": manual_dir})
+      _prepare(builder, data_dir, folder)
   return _count(directory, reused)
 
 
@@ -223,11 +229,9 @@ def _source(manual_dir: str | os.PathLike | None, options: dict[str, Any]) -> tu
   return None, {"archive": os.fspath(source), **options}
 
 
-def _prepare(builder, data_dir, folder: str | None, reading_of: dict[str, Any]) -> None:
-  """Builds, keeping what was read until it is done; an empty `reading_of` (a fixture) keeps nothing."""
-  kept = resume.keep(builder.data_dir, reading_of) if reading_of else contextlib.nullcontext()
+def _prepare(builder, data_dir, folder: str | None) -> None:
   try:
-    with kept, contextlib.redirect_stdout(sys.stderr):  # TFDS prints of downloads, whether there are any or not
+    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints of downloads, whether there are any or not
       builder.download_and_prepare(
         download_dir=os.fspath(epath.Path(data_dir) / "downloads"),
         download_config=tfds.download.DownloadConfig(manual_dir=folder),

@@ -1,6 +1,5 @@
-"""What builders of raw motion files share: files in a folder or a zip, and splits that skip what cannot be read."""
+"""What builders of raw files share: files in a folder or its archives, and splits that skip what cannot be read."""
 
-import contextlib
 import itertools
 import os
 import pathlib
@@ -11,15 +10,44 @@ from typing import Any
 import tensorflow_datasets as tfds
 import tqdm
 
-from data_builders import resume, tar_files, threads
+from data_builders import archives
 from jaxpose.data import features
-from jaxpose.formats import zip_file
 
-Files = dict[str, Callable[[], bytes]]  # path within the source, with forward slashes -> its content
+Files = dict[str, pathlib.Path]  # path within the source, with forward slashes -> where the file lies
 
 
-def in_folder(folder: str | os.PathLike, suffixes: Sequence[str]) -> Files:
-  """The files below a folder with one of the suffixes (".asf"), in natural order of their paths."""
+def files(
+  folder: str | os.PathLike | None,
+  archive: str | os.PathLike | None,
+  suffixes: Sequence[str],
+  owner: object,
+  packed: Callable[[str], bool] = lambda name: name.lower().endswith(archives.ZIPS),
+) -> Files:
+  """Files with one of the suffixes (".asf") below a folder, its archives included, or in one archive alone.
+
+  packed: whether an archive, by its path in the folder, is looked into; zips are unless given. What is in one is
+  unpacked into a temporary folder, which goes when `owner` (the builder) does. A file in an archive is named by the
+  archive's path and its own: `mpii.zip/mpii/annotations.mat`. Loose files come first, so that an unpacked copy wins
+  over its archive. Raises ValueError for an archive that is cut short or damaged.
+  """
+
+  def wanted(name: str) -> bool:
+    return name.lower().endswith(tuple(suffixes)) and not name.startswith("._")  # macOS adds a ._ file to each
+
+  if archive is not None:
+    return _in_order(archives.unpack(archive, wanted, owner))
+  if folder is None:
+    raise ValueError("there is no folder of raw files; give it as manual_dir")
+  everything = in_folder(folder)
+  found = {name: path for name, path in everything.items() if wanted(path.name)}
+  for name in filter(packed, everything):
+    inside = _in_order(archives.unpack(everything[name], wanted, owner))
+    found |= {f"{name}/{member}": path for member, path in inside.items()}
+  return found
+
+
+def in_folder(folder: str | os.PathLike) -> Files:
+  """The files below a folder, in natural order of their paths."""
 
   def fail(error: OSError):
     raise error
@@ -31,42 +59,13 @@ def in_folder(folder: str | os.PathLike, suffixes: Sequence[str]) -> Files:
       folders.clear()
       continue
     seen.add(os.path.realpath(at))
-    paths = (pathlib.Path(at, name) for name in names if _wanted(name, suffixes))
-    found |= {path.relative_to(root).as_posix(): path.read_bytes for path in paths}
+    paths = (pathlib.Path(at, name) for name in names)
+    found |= {path.relative_to(root).as_posix(): path for path in paths}
+  return _in_order(found)
+
+
+def _in_order(found: Files) -> Files:
   return {name: found[name] for name in sorted(found, key=natural)}
-
-
-def in_zip(path: str | os.PathLike, suffixes: Sequence[str]) -> Files:
-  """The files of a zip with one of the suffixes. They are read in place: nothing is unpacked, so no path can escape.
-
-  Raises ValueError if it is no zip or is cut short; a reader does for a damaged file.
-  """
-  where = os.fspath(path)
-  with zip_file.damage(where, lambda: f"{where} is no complete zip file; get it again"):
-    archive = zip_file.open_archive(where, where)
-  names = [name for name in archive.namelist() if _wanted(name.rpartition("/")[2], suffixes)]
-
-  def reader(name: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-      size = archive.getinfo(name).file_size
-      if size > tar_files.LIMIT:
-        raise ValueError(f"{name} in {where} has {size} bytes, more than the limit of {tar_files.LIMIT}")
-      with zip_file.damage(where, lambda: f"{name} cannot be read from {where}"):
-        return archive.read(name)
-
-    return read
-
-  return {name: reader(name) for name in sorted(names, key=natural)}
-
-
-def in_tar(path: str | os.PathLike, suffixes: Sequence[str]) -> Files:
-  """The files of a tar, .tar.gz, .tar.bz2 or .tar.xz with one of the suffixes, as `tar_files.members` reads them."""
-  found = tar_files.members(path, lambda name: _wanted(name.rpartition("/")[2], suffixes))
-  return {name: found[name] for name in sorted(found, key=natural)}
-
-
-def _wanted(name: str, suffixes: Sequence[str]) -> bool:
-  return name.lower().endswith(tuple(suffixes)) and not name.startswith("._")  # macOS adds a ._ file to each
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -74,88 +73,68 @@ def natural(name: str) -> list[tuple[int, str]]:
   return [(int(digits or 0), text) for text, digits in re.findall(r"([^\d]*)(\d*)", name) if text or digits]
 
 
+def chosen(found: Mapping[str, object], pattern: str, skipped: dict[str, str]) -> dict[tuple[str, ...], str]:
+  """{what the groups of a regular expression say: name} of the names whose end matches it from a "/" or the start on.
+
+  Of two files that say the same the first is taken, and the reason is put in `skipped` for the other.
+  """
+  taken: dict[tuple[str, ...], str] = {}
+  for name in found:
+    match = re.search(rf"(?:^|/){pattern}$", name)
+    if match is None:
+      continue
+    if match.groups() in taken:
+      skipped[name] = f"a second copy of {taken[match.groups()]}"
+    else:
+      taken[match.groups()] = name
+  return taken
+
+
 def splits(
-  files: Mapping[str, Sequence[str]],
+  names: Mapping[str, Sequence[str]],
   read: Callable[[str], Any],
   skipped: dict[str, str],
   to_example: Callable[[Any], dict[str, Any]] = features.motion_to_example,
-  workers: int | None = None,
 ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
   """TFDS example generators of the splits, from file names by split.
 
-  `read` gives the Motion or Clip of a file, or a list of them (a sequence that several cameras saw). It runs in
-  `workers` threads at once, one a core unless given: it must change nothing that it shares. Examples come in the order
-  of the names whatever the threads do. Within `resume.keep`, a file that was read before is not read again.
-  A file for which `read` raises ValueError is left out, and the reason is put in `skipped`; so is a split without a
-  readable file. Raises ValueError with the first reason if no file at all can be read. Holds the records of one file of
-  each split until that split is written, and those of `workers` files besides.
+  `read` gives the Motion or Clip of a file, or a list of them (a sequence that several cameras saw). A file for which
+  it raises ValueError is left out, and the reason is put in `skipped`; so is a split without a readable file. Raises
+  ValueError with the first reason if no file at all can be read.
   """
-  total, kept = sum(map(len, files.values())), resume.current()
-  workers = threads.default_workers() if workers is None else workers
+  total = sum(map(len, names.values()))
   tfds.disable_progress_bar()  # one bar over all files says more than TFDS's own three
   progress = tqdm.tqdm(total=total, desc="reading", unit="file")
 
-  def examples_of(name: str) -> resume.Examples | ValueError:
-    examples = resume.load(kept, name)
-    if examples is None:
-      try:
-        examples = _examples(name, read(name), to_example)
-      except ValueError as error:
-        return error
-      resume.save(kept, name, examples)
-    return examples
-
-  def up_to_an_example(names: Sequence[str]) -> list[resume.Examples | ValueError]:
-    results = []
-    for name in names:
-      results.append(examples_of(name))
-      if isinstance(results[-1], list) and results[-1]:
-        break
-    return results
-
-  def accept(name: str, result: resume.Examples | ValueError) -> resume.Examples:
-    progress.update()
-    if progress.n == total:
-      progress.close()
-    if isinstance(result, ValueError):
-      skipped[name] = str(result)
-      return []
-    return result
-
-  @contextlib.contextmanager
-  def closed_at_an_error() -> Iterator[None]:
+  def generate(split: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-      yield
-    except BaseException:  # one that ends the build: Ctrl-C, a full disk, a file server that went away
+      for name in names[split]:
+        try:
+          examples = _examples(name, read(name), to_example)
+        except ValueError as error:
+          skipped[name] = str(error)
+          examples = []
+        progress.update()
+        yield from examples
+    except BaseException:  # what ends the build: Ctrl-C, a full disk, a file server that went away
       progress.close()
       raise
+    if progress.n == total:
+      progress.close()
 
-  first: dict[str, resume.Examples] = {}
-  rest: dict[str, list[str]] = {}
-  begin = threads.ahead(up_to_an_example, list(files.values()), workers)
-  for number, (split, names) in enumerate(files.items()):
-    with closed_at_an_error():
-      results = begin(number)
-    examples = [example for name, result in zip(names, results) for example in accept(name, result)]
-    if examples:
-      first[split], rest[split] = examples, list(names[len(results) :])
-  if not first:
+  generators: dict[str, Iterator[tuple[str, dict[str, Any]]]] = {}
+  for split in names:
+    generator = generate(split)
+    first = list(itertools.islice(generator, 1))
+    if first:
+      generators[split] = itertools.chain(first, generator)
+  if not generators:
     reason = next(iter(skipped.values()), "there is none")
     raise ValueError(f"none of {total} files could be read; the first: {reason}")
-  # One queue for all splits, so that the threads do not stand still where one ends.
-  coming = threads.ahead(examples_of, [name for names in rest.values() for name in names], workers)
-
-  def generate(split: str, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    with closed_at_an_error():
-      yield from first.pop(split)
-      for at, name in enumerate(rest[split], start):
-        yield from accept(name, coming(at))
-
-  starts = itertools.accumulate((len(names) for names in rest.values()), initial=0)
-  return {split: generate(split, start) for split, start in zip(rest, starts)}
+  return generators
 
 
-def _examples(name: str, records: Any, to_example: Callable[[Any], dict[str, Any]]) -> resume.Examples:
+def _examples(name: str, records: Any, to_example: Callable[[Any], dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
   """(key, example) of the record or records of a file; keys are unique in a data set, as TFDS demands."""
   if not isinstance(records, list):
     return [(name, to_example(records))]

@@ -1,6 +1,5 @@
 """What data sets of annotated photographs share: a person in an image is a clip of one frame without 3D."""
 
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_builders import downloads, sources
 from jaxpose.data import features
 from jaxpose.data.clip import Clip
 from jaxpose.geometry import camera as geometry
@@ -85,22 +83,19 @@ def nominal_camera(size: tuple[float, float]) -> Camera:
   return geometry.create((max(size), max(size)), (size[0] / 2, size[1] / 2), size)
 
 
-def look_up(
-  found: sources.Files, name: str | None, folder: str | os.PathLike | None, images: str, wanted: str
-) -> tuple[tuple[float, float] | None, bytes | None]:
-  """(width and height, encoded bytes) of an image of `downloads.files`; None for what is not there or not stored.
+def look_up(path: pathlib.Path | None, name: str, images: str) -> tuple[tuple[float, float] | None, bytes | None]:
+  """(width and height, encoded bytes) of an image; None for what is not there or not stored.
 
   Raises ValueError for a file that is no image, and, where its bytes are to be stored, for one that is not there;
-  `wanted` names it.
+  `name` is what errors call it.
   """
-  if name is None:
+  if path is None:
     if images == "bytes":
-      raise ValueError(f"image {wanted} is not there, and images='bytes' stores it")
+      raise ValueError(f"image {name} is not there, and images='bytes' stores it")
     return None, None
-  with downloads.on_disk(found, name, folder) as path:
-    try:
-      with Image.open(path) as opened:
-        size = (float(opened.width), float(opened.height))
-    except OSError as error:
-      raise ValueError(f"{name} is no image, or is cut short ({error})") from None
-    return size, pathlib.Path(path).read_bytes() if images == "bytes" else None
+  try:
+    with Image.open(path) as opened:
+      size = (float(opened.width), float(opened.height))
+  except OSError as error:
+    raise ValueError(f"{name} is no image, or is cut short ({error})") from None
+  return size, path.read_bytes() if images == "bytes" else None

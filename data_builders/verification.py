@@ -25,12 +25,17 @@ class Example(NamedTuple):
 
 
 class Check(NamedTuple):
-  """One published count: `what` is counted, the `expected` number, its `source`, and how to `count` it."""
+  """One published count: `what` is counted, the `expected` number, its `source`, and how to `count` it.
+
+  `count` gives None where the check does not concern what was built. A `note` is a third party's count: it is shown,
+  and judges nothing.
+  """
 
   what: str
   expected: int
   source: str
-  count: Callable[[Sequence[Example]], int]
+  count: Callable[[Sequence[Example]], int | None]
+  note: bool = False
 
 
 def examples_of(directory: str | os.PathLike) -> list[Example]:
@@ -53,29 +58,29 @@ def table(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bool
   """(text table of what, found, expected, verdict and source; whether everything is as published).
 
   The verdict of a count: "ok"; "partial", where less was found, or in a `fixture`, whose counts mean nothing; "TOO
-  MANY", where more was found than was ever published. The last line is `verdict`'s.
+  MANY", where more was found than was ever published; "note", of a third party's. The last line is `verdict`'s.
   """
   rows = [("what", "found", "expected", "verdict", "source")]
-  for check in checks:
-    found = check.count(examples)
+  for check, found in _counted(checks, examples):
     one = "partial" if fixture or found < check.expected else "ok" if found == check.expected else "TOO MANY"
-    rows.append((check.what, f"{found:,}", f"{check.expected:,}", one, check.source))
+    rows.append((check.what, f"{found:,}", f"{check.expected:,}", "note" if check.note else one, check.source))
   widths = [max(map(len, column)) for column in zip(*rows)]
   lines = [
     f"{what:<{widths[0]}}  {found:>{widths[1]}}  {expected:>{widths[2]}}  {one:<{widths[3]}}  {source}".rstrip()
     for what, found, expected, one, source in rows
   ]
   whole = verdict(checks, examples, fixture=fixture)
-  agree = f"{[row[3] for row in rows].count('ok')} of {len(checks)} published counts agree"
+  verdicts = [row[3] for row in rows[1:] if row[3] != "note"]
+  agree = f"{verdicts.count('ok')} of {len(verdicts)} published counts agree"
   said = {
     "ok": agree,
     "partial": f"{agree}; files are missing or were left out",
     "different": f"{agree}; this is not the data set that was published",
-    "unknown": "no counts of this data set are known, so nothing is verified",
+    "unknown": "no counts by the publishers of this data are known, so nothing is verified",
   }[whole]
   if fixture:
     said = "a fixture, made up in the data set's file formats; no number from it is a result"
-  return "\n".join([*(lines if checks else []), f"{whole}: {said}"]), whole == "ok"
+  return "\n".join([*(lines if len(rows) > 1 else []), f"{whole}: {said}"]), whole == "ok"
 
 
 def verdict(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bool = False) -> str:
@@ -83,18 +88,23 @@ def verdict(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bo
 
   "ok": all are as published. "different": something was found that was never published, or the data set is whole and
   yet not the published one: every count of sequences is right, and one of frames is not. "partial": less than that is
-  there, or it is a fixture. "unknown": there are no counts.
+  there, or it is a fixture. "unknown": there are no counts, or none but notes.
   """
   if fixture:
     return "partial"
-  if not checks:
+  counted = [(check, found) for check, found in _counted(checks, examples) if not check.note]
+  if not counted:
     return "unknown"
-  differences = [check.count(examples) - check.expected for check in checks]
+  differences = [found - check.expected for check, found in counted]
   if not any(differences):
     return "ok"
-  sequences = [difference for check, difference in zip(checks, differences) if not _of_frames(check, examples)]
+  sequences = [found - check.expected for check, found in counted if not _of_frames(check, examples)]
   whole = bool(sequences) and not any(sequences)
   return "different" if whole or max(differences) > 0 else "partial"
+
+
+def _counted(checks: Sequence[Check], examples: Sequence[Example]) -> list[tuple[Check, int]]:
+  return [(check, found) for check in checks if (found := check.count(examples)) is not None]
 
 
 def _of_frames(check: Check, examples: Sequence[Example]) -> bool:
@@ -106,10 +116,8 @@ def _of_frames(check: Check, examples: Sequence[Example]) -> bool:
 def _example(split: str, stored: Any) -> Example:
   if "positions_world" in stored:
     motion = features.example_to_motion(stored)
-    frames = len(motion.positions_world)
-    return Example(
-      split, motion.subject, motion.action, motion.sequence, "", motion.skeleton.name, frames, frames, motion.fps
-    )
+    frames = len(motion.valid), int(motion.valid.sum())
+    return Example(split, motion.subject, motion.action, motion.sequence, "", motion.skeleton.name, *frames, motion.fps)
   clip = features.example_to_clip(stored)
   provenance = (clip.subject, clip.action, clip.sequence, clip.camera_id, clip.skeleton.name)
   return Example(split, *provenance, len(clip), int(clip.valid.sum()), clip.fps)

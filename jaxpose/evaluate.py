@@ -118,17 +118,18 @@ def encode_both(batch, *, codec: Codec):
 def decode_both(outputs, batch, *, codec: Codec):
   """Root-relative metres [B, T, J, 3] from outputs {"inputs"} or {"inputs", "flipped"}: their mean, mirrored back.
 
-  A batch with a "factor" [B, T] is decoded with that oracle, and the root's own output is left out, as MotionBERT's
-  evaluation does; a ValueError for a codec other than image_25d.
+  The root's own output is overwritten by 0, as the evaluations of P-STMO, D3DP and MotionBERT do; docs/protocols.md
+  says whose differ. A batch with a "factor" [B, T] is decoded with that oracle; a ValueError for a codec other than
+  image_25d.
   """
   if "factor" in batch and not isinstance(codec, Image25D):
     raise ValueError(f"codec {codec.name!r} decodes without a factor; the protocol's oracle is for 'image_25d' alone")
 
   def decode(outputs, batch):
+    factor = {"factor": batch["factor"]} if "factor" in batch else {}
     seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
-    if isinstance(codec, Image25D) and "factor" in batch:
-      return codec.decode(outputs.at[..., codec.skeleton.root, :].set(0), *seen, factor=batch["factor"])
-    return codec.decode(outputs, *seen)
+    outputs = jnp.asarray(outputs).at[..., codec.skeleton.root, :].set(0)  # what each codec's target of the root is
+    return codec.decode(outputs, *seen, **factor)
 
   pose = decode(outputs["inputs"], batch)
   if "flipped" not in outputs:

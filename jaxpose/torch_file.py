@@ -96,9 +96,9 @@ def _read_archive(archive: zipfile.ZipFile, path: str) -> Any:
   return pickle_machine.run(archive.read(names[0]), path, _NAMES, persistent=storage, refusal=_REFUSAL)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Storage:
-  """Numbers [n]. A type of its own: a tensor laid over another tensor instead of a storage could leave its memory."""
+  """Numbers [n], which a pickle cannot exchange: a tensor laid over another tensor could leave its memory."""
 
   numbers: np.ndarray
 

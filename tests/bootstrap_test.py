@@ -102,8 +102,9 @@ def report(values, frames=None, averaging="frames", clusters=None, actions=None,
 
 
 def test_paired_difference_by_hand():
-  a = report([10.0, 20.0, 30.0], [1, 1, 2], averaging="actions", actions=["x", "x", "y"])
-  b = report([11.0, 20.0, 33.0], [1, 1, 2], averaging="actions", actions=["x", "x", "y"], checkpoint_step=9)
+  # With 5 frames of y the mean over actions, -1.75, is not that over frames, -16 / 7.
+  a = report([10.0, 20.0, 30.0], [1, 1, 5], averaging="actions", actions=["x", "x", "y"])
+  b = report([11.0, 20.0, 33.0], [1, 1, 5], averaging="actions", actions=["x", "x", "y"], checkpoint_step=9)
   paired = bootstrap.paired_difference(a, b, "mpjpe_mm")
   assert paired["difference"] == pytest.approx((15 + 30) / 2 - (15.5 + 33) / 2)
   assert paired["per_sequence"] == {"s0": -1, "s1": 0, "s2": -3}

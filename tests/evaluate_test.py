@@ -86,3 +86,20 @@ def test_a_model_that_drifts_within_its_window_leaves_no_jump_at_the_borders():
     (poses,) = evaluate.predict(method, CODEC, variables, [helpers.clip(40)], window=8, overlap=overlap, flip=False)
     steps[overlap] = np.abs(np.diff(poses[:, 3, 0])).max()
   assert steps[0] == 7 and steps[4] < 1.001
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("name", codecs.CODECS)
+def test_the_roots_own_output_is_overwritten_and_moves_no_other_joint(name, flip):
+  """P-STMO's and D3DP's rule, for each codec: every other joint is decoded as if the root had been given as 0."""
+  clip = helpers.clip(6)
+  codec = codecs.build(name, skeleton.get("h36m_17"), clips=[clip])
+  batch = evaluate.cut([clip], 6).batch
+  outputs = {key: jax.random.normal(jax.random.key(i), (1, 6, 17, 3)) for i, key in enumerate(("inputs", "flipped"))}
+  outputs = outputs if flip else {"inputs": outputs["inputs"]}
+  poses = []
+  for said in (0.0, 0.3):
+    root = {key: out.at[..., codec.skeleton.root, :].set(said) for key, out in outputs.items()}
+    poses.append(np.asarray(evaluate.decode_both(root, batch, codec=codec)))
+  assert not poses[1][..., codec.skeleton.root, :].any()
+  np.testing.assert_array_equal(*poses)

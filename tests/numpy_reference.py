@@ -91,6 +91,20 @@ def project(points, focal, center, radial, tangential):
   return np.reshape(pixels, (*np.shape(points)[:-1], 2))
 
 
+def project_opencv(points, matrix, distortion):
+  """Camera space to pixels as OpenCV's documentation has it, point by point; distortion: k1 k2 p1 p2 k3."""
+  k1, k2, p1, p2, k3 = distortion
+  pixels = []
+  for x, y, z in np.asarray(points, np.float64).reshape(-1, 3):
+    x, y = x / z, y / z
+    r2 = x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    pixels.append((np.asarray(matrix) @ [u, v, 1])[:2])
+  return np.reshape(pixels, (*np.shape(points)[:-1], 2))
+
+
 def rotation_x(angle):
   return np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
 

@@ -286,6 +286,12 @@ def test_only_valid_frames_are_scored_and_others_may_hold_nan():
   assert report["fingerprint"]["frames"] == report["per_sequence"][clip.name]["frames"] == 4
 
 
+def test_each_test_sequence_of_3dhp_has_its_scene():
+  clips = [random_clip("mpi_inf_3dhp_17", i, i, subject="", sequence=f"TS{i}", action="") for i in range(1, 7)]
+  report = evaluate("mpi_inf_3dhp", clips, [relative(c) for c in clips])
+  assert {k: v["frames"] for k, v in report["per_scene"].items()} == {"GS": 1 + 2, "noGS": 3 + 4, "outdoor": 5 + 6}
+
+
 def test_scenes_activities_and_pooling_over_sequences_of_3dhp():
   labels = np.array([1, 1, 7, 7, 7, 3])
   clips = [
@@ -403,7 +409,7 @@ def test_fingerprint_holds_the_facts_and_what_was_scored():
   assert fingerprint["protocol"] == "h36m" and fingerprint["joint_set"] == "h36m_17" and fingerprint["codec"] is None
   assert fingerprint["frame_rates"] == [50.0]
   assert reports.summary({"fingerprint": fingerprint}) == (
-    "protocol h36m v1, imitation test, 12 frames of 1 sequences, 2D ground truth, flip averaging off, "
+    "protocol h36m v2, imitation test, 12 frames of 1 sequences, 2D ground truth, flip averaging off, "
     "oracles root scale, step 7, seed 3"
   )
   changed = [clip.replace(valid=np.arange(12) > 0), clip.replace(camera_id="d"), random_clip(frames=13)]

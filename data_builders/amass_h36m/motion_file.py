@@ -1,7 +1,6 @@
 """A motion of AMASS: an .npz with the parameters of a SMPL+H or SMPL-X body."""
 
 import os
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ _GENDERS = ("female", "male", "neutral")
 class Parameters(NamedTuple):
   """pose: [T, 156] (SMPL+H) or [T, 165] (SMPL-X), axis-angle; translation: [T, 3], metres, z up; betas: [B].
 
-  Soft tissue (`dmpls`, which not every file has) is left out.
+  A frame of pose or translation may be NaN. Soft tissue (`dmpls`, which not every file has) is left out.
   """
 
   gender: str
@@ -30,11 +29,7 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
 
   Raises ValueError that says why there are none.
   """
-  try:
-    with zipfile.ZipFile(path) as archive:
-      keys = {entry.removesuffix(".npy") for entry in archive.namelist()}
-  except zipfile.BadZipFile as error:
-    raise ValueError(f"{name} is no complete .npz file ({error}); get it again") from None
+  keys = set(npz.names(path, name))
   if "poses" not in keys:
     raise ValueError(f"{name} holds no poses, it has {', '.join(sorted(keys))}")
   rates = [key for key in _RATES if key in keys]
@@ -42,7 +37,7 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
   if missing:
     raise ValueError(f"{name} lacks {', '.join(missing)}")
   try:
-    record = npz.read(path, ["poses", "trans", "betas", "gender", rates[0]])
+    record = npz.read(path, ["poses", "trans", "betas", "gender", rates[0]], where=name)
     poses, translation, betas = (np.asarray(record[key], np.float64) for key in ("poses", "trans", "betas"))
     fps = float(np.asarray(record[rates[0]]).reshape(()))
   except (TypeError, ValueError) as error:
@@ -51,8 +46,8 @@ def read(path: str | os.PathLike, name: str) -> Parameters:
     raise ValueError(
       f"{name}: poses {poses.shape}, trans {translation.shape} and betas {betas.shape} are not [T, D], [T, 3] and [B]"
     )
-  if not all(np.isfinite(x).all() for x in (poses, translation, betas)):
-    raise ValueError(f"{name} holds NaN or infinity")
+  if not np.isfinite(betas).all():
+    raise ValueError(f"{name}: its betas hold NaN or infinity")
   if not 1 <= fps <= 1000:
     raise ValueError(f"{name}: {rates[0]} is {fps}, no frame rate")
   # 120.00004577636719 is 120; 59.94 is not 60.

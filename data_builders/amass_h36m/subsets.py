@@ -11,7 +11,7 @@ SUBSETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _BY_SPELLING = {s.lower(): name for name, others in SUBSETS.items() for s in (name, *others)}
 
-# github.com/nghorbani/amass: amass_splits.
+# github.com/nghorbani/amass, prepare_data.py: amass_splits. A notebook there, 02-AMASS_DNN.ipynb, trains on ACCAD too.
 OFFICIAL = {
   "train": ("CMU", "PosePrior", "TotalCapture", "EyesJapanDataset", "KIT", "BMLrub", "EKUT", "TCDHands"),
   "validation": ("HumanEva", "HDM05", "SFU", "MoSh"),

@@ -10,7 +10,7 @@ from data_builders import sources
 from data_builders.bvh_mocap import joint_maps
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 from jaxpose.formats import bvh
 
 
@@ -41,12 +41,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       folder = dl_manager.manual_dir
     except AssertionError:  # TFDS's way to say that there is no manual folder, or nothing in it
       raise FileNotFoundError("bvh_mocap reads a folder of .bvh files; give it as manual_dir") from None
-    files = sources.in_folder(folder, (".bvh",))
+    files = sources.files(folder, None, (".bvh",), self, packed=lambda name: False)
     if not files:
       raise FileNotFoundError(f"no .bvh file in {os.fspath(folder)} or below it; give the folder that holds them")
 
     def read(name: str) -> Motion:
-      motion = bvh.parse(files[name](), name)
+      motion = bvh.parse(files[name].read_bytes(), name)
       chosen = self._map or joint_maps.choose(motion.skeleton.names, name)
       lacking = sorted(chosen.sources - set(motion.skeleton.names))
       if lacking:
@@ -55,8 +55,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       positions = chosen(motion)
       if not len(positions):
         raise ValueError(f"{name}: its only frame is the rest pose that its conversion added")
-      return Motion(
-        positions_world=positions,
+      return with_gaps(
+        positions,
         skeleton=skeletons.get(chosen.target),
         fps=motion.fps,
         subject=_subject(name, cmu=self._map is None),

@@ -4,12 +4,11 @@ import os
 
 import numpy as np
 import tensorflow_datasets as tfds
-from etils import epath
 
 from data_builders import sources
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 from jaxpose.formats import acclaim
 
 URL = "http://mocap.cs.cmu.edu/allasfamc.zip"
@@ -47,10 +46,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def read(name: str) -> Motion:
       asf = skeleton_of[name]
       if asf not in parsed:
-        parsed[asf] = acclaim.parse_asf(files[asf](), asf)
-      positions = acclaim.cmu_positions(parsed[asf], acclaim.parse_amc(files[name](), parsed[asf], name), name)
-      return Motion(
-        positions_world=np.ascontiguousarray(to_h36m(positions)),
+        parsed[asf] = acclaim.parse_asf(files[asf].read_bytes(), asf)
+      positions = acclaim.cmu_positions(
+        parsed[asf], acclaim.parse_amc(files[name].read_bytes(), parsed[asf], name), name
+      )
+      return with_gaps(
+        np.ascontiguousarray(to_h36m(positions)),
         skeleton=to_h36m.target,
         fps=acclaim.FPS,
         subject=stem(asf),
@@ -62,17 +63,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _files(self, dl_manager: tfds.download.DownloadManager) -> tuple[sources.Files, str]:
     """The raw files and the name of where they are: the given archive, the manual folder, or the download."""
-    if self._archive is not None:
-      return sources.in_zip(self._archive, (_SKELETON, _MOTION)), os.fspath(self._archive)
-    try:
-      folder = epath.Path(dl_manager.manual_dir)
-    except AssertionError:  # TFDS's way to say that there is no manual folder, or nothing in it
-      path = dl_manager.download(URL)
-      return sources.in_zip(path, (_SKELETON, _MOTION)), URL
-    files = sources.in_folder(folder, (_SKELETON, _MOTION))
-    if not files and (folder / ARCHIVE).exists():
-      return sources.in_zip(folder / ARCHIVE, (_SKELETON, _MOTION)), os.fspath(folder / ARCHIVE)
-    return files, os.fspath(folder)
+    folder, archive = None, self._archive
+    where = None if archive is None else os.fspath(archive)
+    if archive is None:
+      try:
+        folder = where = os.fspath(dl_manager.manual_dir)
+      except AssertionError:  # TFDS's way to say that there is no manual folder, or nothing in it
+        archive, where = dl_manager.download(URL), URL
+    return sources.files(folder, archive, (_SKELETON, _MOTION), self), str(where)
 
   def _generate_examples(self):
     raise AssertionError("the splits carry their own generators")

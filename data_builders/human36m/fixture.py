@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from cdflib.cdfwrite import CDF
 
 from data_builders.human36m import metadata_fixture, motionbert, takes, videopose3d
 from data_builders.human36m.calibration import CAMERA_IDS
@@ -134,16 +135,12 @@ def _write_official(root: pathlib.Path, made: dict, layout: str) -> None:
 
 
 def write_cdf(path: str | os.PathLike, pose: np.ndarray) -> None:
-  """One record `Pose` [T, D], as the official files hold it. Raises ValueError where cdflib is not installed."""
-  try:
-    from cdflib.cdfwrite import CDF
-  except ImportError:
-    raise ValueError("made-up CDF files are written with cdflib: pip install 'jaxpose[datasets]'") from None
+  """One record `Pose` [T, D], as the official files hold it."""
   file = CDF(os.fspath(path), cdf_spec={"Majority": "row_major"})
   file.write_var(
     {
       "Variable": "Pose", "Data_Type": CDF.CDF_FLOAT, "Num_Elements": 1, "Rec_Vary": True, "Var_Type": "zVariable",
-      "Dim_Sizes": list(pose.shape),
+      "Dim_Sizes": list(pose.shape), "Compress": 0,
     },
     var_data=pose.astype(np.float32)[None],
   )  # fmt: skip

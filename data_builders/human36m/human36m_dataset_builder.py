@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders import downloads, sources
+from data_builders import sources
 from data_builders.human36m import calibration, motionbert, official, videopose3d
 from data_builders.human36m import checks as counts
 from data_builders.human36m.calibration import Cameras
@@ -73,25 +73,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     except AssertionError:  # TFDS's way to say that there is no manual folder, or nothing in it
       raise ValueError(self.MANUAL_DOWNLOAD_INSTRUCTIONS) from None
     skipped, config = self.info.metadata["skipped"], self.builder_config.name
-    cameras, self.info.metadata["calibration"] = _cameras(folder)
+    cameras, self.info.metadata["calibration"] = _cameras(self, folder)
     if config in _DETECTORS:
-      return _derived(folder, config, cameras, skipped)
-    return (_motionbert if config == _MOTIONBERT else _official)(folder, cameras, skipped)
+      return _derived(self, folder, config, cameras, skipped)
+    return (_motionbert if config == _MOTIONBERT else _official)(self, folder, cameras, skipped)
 
   def _generate_examples(self):
     raise AssertionError("the splits carry their own generators")
 
 
-def _cameras(folder: str) -> tuple[Cameras, str]:
+def _cameras(builder: Builder, folder: str) -> tuple[Cameras, str]:
   """The calibration, and where it is from: metadata.xml where the folder has one, else the published constants."""
-  found = downloads.files(folder, None, ("metadata.xml",))
-  for name, read in found.items():
-    return calibration.from_metadata(read().decode("utf-8", "replace"), name), "metadata.xml"
+  for name, path in sources.files(folder, None, ("metadata.xml",), builder).items():
+    return calibration.from_metadata(path.read_text("utf-8", "replace"), name), "metadata.xml"
   return calibration.published(), "published constants"
 
 
-def _official(folder: str, cameras: Cameras, skipped: dict[str, str]):
-  files = official.find(folder)
+def _official(builder: Builder, folder: str, cameras: Cameras, skipped: dict[str, str]):
+  files = official.find(folder, builder)
   by_subject = official.group(files, skipped)
   if not by_subject:
     reason = f"; {next(iter(skipped))}: {next(iter(skipped.values()))}" if skipped else ""
@@ -100,28 +99,25 @@ def _official(folder: str, cameras: Cameras, skipped: dict[str, str]):
       "unpack to, as S1/MyPoseFeatures/D3_Positions/Directions 1.cdf"
     )
   return sources.splits(
-    by_subject, lambda name: official.read(files[name](), name, cameras), skipped, to_example=features.clip_to_example
+    by_subject, lambda name: official.read(files[name], name, cameras), skipped, to_example=features.clip_to_example
   )
 
 
-def _derived(folder: str, config: str, cameras: Cameras, skipped: dict[str, str]):
+def _derived(builder: Builder, folder: str, config: str, cameras: Cameras, skipped: dict[str, str]):
   wanted = (videopose3d.FILE_3D, videopose3d.file_2d(config))
-  found = downloads.files(folder, None, wanted)
-  with (
-    downloads.on_disk(found, _one(found, wanted[0], folder, skipped), folder) as poses,
-    downloads.on_disk(found, _one(found, wanted[1], folder, skipped), folder) as keypoints,
-  ):
-    loaded = videopose3d.load(poses, keypoints)
+  found = sources.files(folder, None, wanted, builder)
+  poses, keypoints = (_one(found, file, folder, skipped) for file in wanted)
+  loaded = videopose3d.load(found[poses], found[keypoints], poses, keypoints)
   by_subject = videopose3d.names(loaded, skipped)
   return sources.splits(
     by_subject, lambda name: videopose3d.clips(loaded, name, cameras), skipped, to_example=features.clip_to_example
   )
 
 
-def _motionbert(folder: str, cameras: Cameras, skipped: dict[str, str]):
-  found = downloads.files(folder, None, (motionbert.FILE,))
+def _motionbert(builder: Builder, folder: str, cameras: Cameras, skipped: dict[str, str]):
+  found = sources.files(folder, None, (motionbert.FILE,), builder)
   name = _one(found, motionbert.FILE, folder, skipped)
-  parts = motionbert.load(found[name](), name, skipped)
+  parts = motionbert.load(found[name].read_bytes(), name, skipped)
   split_of = {source: split for split, part in parts.items() for source in part.spans}
   by_split = {split: [s for s in part.spans if split_of[s] == split] for split, part in parts.items()}
   return sources.splits(

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from data_builders import downloads, sources
+from data_builders import archives, sources
 from data_builders.human36m import takes
 from data_builders.human36m.calibration import Cameras
 from data_builders.human36m.joints import H36M_32
@@ -16,21 +16,24 @@ from jaxpose.data.clip import Clip
 from jaxpose.formats import cdf
 
 _FOLDERS = ("D3_Positions", "Poses_D3_Positions")  # as unpacked, and as h36m-fetch names it
-_ARCHIVE = re.compile(r"(?:Poses_)?D3_Positions(?:_S\d+)?\.(?:tgz|tar\.gz|tar)", re.IGNORECASE)
+_ARCHIVE = re.compile(r"(?:Poses_)?D3_Positions(?:_S\d+)?\.(?:tgz|tar\.gz)", re.IGNORECASE)
 _SUBJECT = re.compile(r"(?:^|[/_])[sS](\d+)(?=[/.])")
 _MILLIMETRE = 1e-3
 
 to_h36m_17 = skeletons.joint_map(H36M_32, skeletons.get("h36m_17"))
 
 
-def find(folder: str | os.PathLike) -> sources.Files:
-  """The CDF files in D3_Positions folders below a folder, in zips too, and in D3_Positions archives, read in place."""
-  found = downloads.files(folder, None, (".cdf",))
-  for name in sources.in_folder(folder, (".tgz", ".tar.gz", ".tar")):
-    if _ARCHIVE.fullmatch(name.rpartition("/")[2]):
-      inside = sources.in_tar(pathlib.Path(folder) / name, (".cdf",))
-      found |= {f"{name}/{member}": read for member, read in inside.items()}
-  return {name: read for name, read in found.items() if _is_pose(name)}
+def find(folder: str | os.PathLike, owner: object) -> sources.Files:
+  """The CDF files in D3_Positions folders below a folder, in its zips too, and in D3_Positions archives.
+
+  owner: as of `sources.files`.
+  """
+
+  def packed(name: str) -> bool:
+    return name.lower().endswith(archives.ZIPS) or bool(_ARCHIVE.fullmatch(name.rpartition("/")[2]))
+
+  found = sources.files(folder, None, (".cdf",), owner, packed)
+  return {name: path for name, path in found.items() if _is_pose(name)}
 
 
 def _is_pose(name: str) -> bool:
@@ -62,10 +65,10 @@ def identify(name: str) -> tuple[str, str]:
   return f"S{int(subjects[-1])}" if subjects else "", takes.canonical(stem)
 
 
-def read(content: bytes, name: str, cameras: Cameras) -> list[Clip]:
+def read(path: pathlib.Path, name: str, cameras: Cameras) -> list[Clip]:
   """The clips of a CDF file, one a camera. Raises ValueError, naming the file, for a damaged or another file."""
   subject, take = identify(name)
-  values = cdf.parse_pose(content, name)
+  values = cdf.read_pose(path, name)
   if values.shape[-1] != 3 * H36M_32.num_joints:
     raise ValueError(f"{name}: a frame has {values.shape[-1]} values, expected 96; is it a file of D3_Positions?")
   positions = values.reshape(len(values), -1, 3).astype(np.float64) * _MILLIMETRE

@@ -28,10 +28,10 @@ class Loaded(NamedTuple):
   where_2d: str
 
 
-def load(path_3d: str | os.PathLike, path_2d: str | os.PathLike) -> Loaded:
+def load(path_3d: str | os.PathLike, path_2d: str | os.PathLike, name_3d: str, name_2d: str) -> Loaded:
   """Reads both files; a ValueError names the one that is not as expected."""
-  poses, keypoints = npz.read(path_3d, ["positions_3d"])["positions_3d"], npz.read(path_2d)
-  where = os.path.basename(path_2d)
+  poses = npz.read(path_3d, ["positions_3d"], where=name_3d)["positions_3d"]
+  keypoints, where = npz.read(path_2d, where=name_2d), os.path.basename(name_2d)
   if "positions_2d" not in keypoints:
     raise ValueError(f"{where}: it holds {sorted(keypoints)}, expected positions_2d")
   _check_symmetry(keypoints.get("metadata"), where)

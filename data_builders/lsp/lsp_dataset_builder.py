@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from data_builders import downloads, sources, still_images, verification
+from data_builders import sources, still_images, verification
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
 from jaxpose.data.clip import Clip
@@ -72,16 +72,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    found = downloads.files(folder, self._archive, (".mat", *still_images.SUFFIXES))
+    found = sources.files(folder, self._archive, (".mat", *still_images.SUFFIXES), self)
     skipped = self.info.metadata["skipped"]
     layout = LAYOUTS[self.builder_config.name]
-    name, people = _find(found, folder, layout, f"{folder or self._archive}", skipped)
+    name, people = _find(found, layout, f"{folder or self._archive}", skipped)
     beside = name.rpartition("/")[0]
     keys = {layout.image.format(number + 1): number for number in range(len(people))}
 
     def read(key: str) -> Clip:
       path = f"{beside}/images/{key}" if beside else f"images/{key}"
-      size, encoded = still_images.look_up(found, path if path in found else None, folder, self._images, path)
+      size, encoded = still_images.look_up(found.get(path), path, self._images)
       return _clip(people[keys[key]], layout, self._occluded, image=path, size=size, encoded=encoded)
 
     split = TRAIN_IMAGES if self.builder_config.name == "lsp" else len(people)
@@ -92,17 +92,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     raise AssertionError("the splits carry their own generators")
 
 
-def _find(
-  found: sources.Files, folder: epath.Path | None, layout: Layout, where: str, skipped: dict[str, str]
-) -> tuple[str, np.ndarray]:
+def _find(found: sources.Files, layout: Layout, where: str, skipped: dict[str, str]) -> tuple[str, np.ndarray]:
   """The name of the one joints.mat of the layout's shape, and its values [image, joint, (x, y, flag)]."""
   taken: tuple[str, np.ndarray] | None = None
   others = {}
   for name in found:
     if pathlib.PurePosixPath(name).name != "joints.mat":
       continue
-    with downloads.on_disk(found, name, folder) as path:
-      joints = np.asarray(matlab.read(path, ("joints",))["joints"])
+    joints = np.asarray(matlab.read(found[name], ("joints",), where=name)["joints"])
     joints = joints[..., None] if joints.ndim == 2 else joints  # MATLAB has no trailing axis of length 1
     people = joints.transpose(layout.axes) if joints.ndim == 3 else joints
     if people.ndim != 3 or people.shape[1:] != (SKELETON.num_joints, 3):

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from data_builders import downloads, sources, verification
+from data_builders import sources, verification
 from data_builders.mpi_inf_3dhp import official, pstmo, published
 from jaxpose import skeleton as skeletons
 from jaxpose.data import features
@@ -82,9 +82,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
     own = self.builder_config.name != "pstmo"
     suffixes = (".mat", ".calibration") if own else (pstmo.TRAIN, pstmo.TEST)
-    found = downloads.files(folder, self._archive, suffixes)
+    found = sources.files(folder, self._archive, suffixes, self)
     skipped = self.info.metadata["skipped"]
-    train, test = (_official if own else _pstmo)(self, found, folder, skipped)
+    train, test = (_official if own else _pstmo)(self, found, skipped)
     if not train and not test:
       wanted = "S1/Seq1/annot.mat, TS1/annot_data.mat" if own else f"{pstmo.TRAIN}, {pstmo.TEST}"
       raise ValueError(f"{folder or self._archive} holds no file of the data set ({wanted}, ... are looked for)")
@@ -111,44 +111,37 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 Readers = dict[str, Callable[[], list[Clip]]]  # a sequence's name -> its clips
 
 
-def _official(
-  builder: Builder, found: sources.Files, folder: epath.Path | None, skipped: dict[str, str]
-) -> tuple[Readers, Readers]:
+def _official(builder: Builder, found: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
   annotation = builder.builder_config.name
-  calibrations = downloads.chosen(found, _CALIBRATION, {})
+  calibrations = sources.chosen(found, _CALIBRATION, {})
 
   def train(key: tuple[str, ...], name: str) -> list[Clip]:
     if key not in calibrations:
       raise ValueError(f"{name}: there is no camera.calibration beside it")
     text, number = calibrations[key], (int(key[0]), int(key[1]))
-    cameras = skeletool.parse(found[text](), text)
-    with downloads.on_disk(found, name, folder) as path:
-      return official.train_clips(path, name, cameras, number, annotation, builder.cameras)
+    cameras = skeletool.parse(found[text].read_bytes(), text)
+    return official.train_clips(found[name], name, cameras, number, annotation, builder.cameras)
 
   def test(key: tuple[str, ...], name: str) -> list[Clip]:
-    with downloads.on_disk(found, name, folder) as path:
-      return [official.test_clip(path, name, key[0], annotation)]
+    return [official.test_clip(found[name], name, key[0], annotation)]
 
-  tests = dict(sorted(downloads.chosen(found, _TEST, skipped).items()))
+  tests = dict(sorted(sources.chosen(found, _TEST, skipped).items()))
   if ("TS6",) in tests:
-    with contextlib.suppress(ValueError), downloads.on_disk(found, tests[("TS6",)], folder) as path:
-      builder.note_ts6(official.valid_frames(path))  # a file that cannot be read is left out below, with the reason
+    with contextlib.suppress(ValueError):  # a file that cannot be read is left out below, with the reason
+      builder.note_ts6(official.valid_frames(found[tests[("TS6",)]]))
   return (
-    {n: functools.partial(train, key, n) for key, n in downloads.chosen(found, _TRAIN, skipped).items()},
+    {n: functools.partial(train, key, n) for key, n in sources.chosen(found, _TRAIN, skipped).items()},
     {n: functools.partial(test, key, n) for key, n in tests.items()},
   )
 
 
-def _pstmo(
-  builder: Builder, found: sources.Files, folder: epath.Path | None, skipped: dict[str, str]
-) -> tuple[Readers, Readers]:
+def _pstmo(builder: Builder, found: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
   train: Readers = {}
   test: Readers = {}
   for which in (pstmo.TRAIN, pstmo.TEST):
-    for name in downloads.chosen(found, re.escape(which), skipped).values():
+    for name in sources.chosen(found, re.escape(which), skipped).values():
       try:
-        with downloads.on_disk(found, name, folder) as path:
-          content = pstmo.read(path, name)
+        content = pstmo.read(found[name], name)
       except ValueError as error:
         skipped[name] = str(error)
         continue

@@ -38,7 +38,7 @@ def train_clips(
   frames. Raises ValueError, naming the file, for what is not there or has another shape.
   """
   variable = VARIABLES[annotation]
-  content = matlab.read(path, ("annot2", variable))
+  content = matlab.read(path, ("annot2", variable), where=name)
   pixels, joints = (_cells(content[v], v, name, c) for v, c in (("annot2", 2), (variable, 3)))
   subject, sequence = f"S{key[0]}", f"S{key[0]}_Seq{key[1]}"
   clips = []
@@ -72,7 +72,7 @@ def test_clip(path: str | os.PathLike, name: str, sequence: str, annotation: str
   the evaluation scores.
   """
   variable = VARIABLES[annotation]
-  content = matlab.read(path, ("annot2", variable, "valid_frame", "activity_annotation"))
+  content = matlab.read(path, ("annot2", variable, "valid_frame", "activity_annotation"), where=name)
   pixels, joints = (_frames_first(content[v], v, name, c) for v, c in (("annot2", 2), (variable, 3)))
   valid, activity = (content[v].ravel() for v in ("valid_frame", "activity_annotation"))
   for array, what in ((pixels, "annot2"), (valid, "valid_frame"), (activity, "activity_annotation")):

@@ -19,7 +19,7 @@ _FIT_PX = 2.0
 
 def read(path: str | os.PathLike, name: str) -> dict[str, Any]:
   """The dict of one file: {'S1 Seq1': [{camera: {'data_2d', 'data_3d'}}, fps]} or {'TS1': {..., 'valid'}}."""
-  content = npz.read(path, ("data",))["data"]
+  content = npz.read(path, ("data",), where=name)["data"]
   if not isinstance(content, Mapping):
     raise ValueError(f"{name}: 'data' is no dict; is this P-STMO's file?")
   return dict(content)

@@ -74,7 +74,8 @@ def from_arrays(arrays: Mapping[str, Any], name: str, dtype=np.float32) -> BodyM
     raise ValueError(
       f"{name} lacks {', '.join(missing)}: it is no SMPL, SMPL+H or SMPL-X model (it has {', '.join(sorted(arrays))})"
     )
-  float64 = {key: _dense(arrays[key], f"{name}: {key}") for key in _REQUIRED[:-1]}
+  # In one memory order: a product's last digit depends on it, and a sparse matrix comes in another than a dense one.
+  float64 = {key: np.ascontiguousarray(_dense(arrays[key], f"{name}: {key}")) for key in _REQUIRED[:-1]}
   for key, axes in zip(float64, (2, 3, 3, 2, 2)):
     if float64[key].ndim != axes:
       raise ValueError(f"{name}: {key} has shape {float64[key].shape}, expected {axes} axes")

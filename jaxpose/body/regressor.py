@@ -9,7 +9,6 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from etils import epath
 
 from jaxpose import skeleton as skeletons
 from jaxpose.body import skinning
@@ -35,7 +34,7 @@ def load(path: str | os.PathLike, model: BodyModel) -> Regressor:
   Raises ValueError that names the file: for another shape, and for rows that are in neither of the known orders.
   """
   name = os.fspath(path)
-  matrix = npz.array(epath.Path(path).read_bytes(), name)  # np.load takes the memory that a damaged header claims
+  matrix = npz.read_array(path)
   if not isinstance(matrix, np.ndarray) or not np.issubdtype(matrix.dtype, np.floating):
     raise ValueError(f"{name} holds no array of floats; expected a .npy file [17, vertices]")
   return ordered(matrix, model, name)

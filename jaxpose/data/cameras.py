@@ -185,23 +185,26 @@ def clips_from_motion(motion: Motion, rig: Rig, *, fps: float | int | None = Non
 
   The motion is resampled, turned to z up, centred (Rig.recentre) and set on the floor: z = 0 is the first percentile,
   over frames, of the lowest joint. Frames with a joint behind the camera or outside the image (Rig.max_outside) are
-  not `valid`; their keypoints are finite but mean nothing. A clip without any valid frame is returned too, `summary`
-  counts them. Sampled cameras depend on (seed, rig, subject, sequence) alone.
+  not `valid`; their keypoints are finite but mean nothing. Nor are frames valid that the motion lacks, or that lie
+  between one that it lacks and another: their confidence is 0. A clip without any valid frame is returned too,
+  `summary` counts them. Sampled cameras depend on (seed, rig, subject, sequence) alone.
   """
   fps = float(motion.fps if fps is None else fps)
-  positions = place(resample(motion.positions_world.astype(np.float64), motion.fps, fps), motion, rig, fps)
+  known = resample(motion.valid.astype(np.float64), motion.fps, fps) > 1 - 1e-6
+  standing = known if known.any() else np.ones_like(known)
+  positions = place(resample(motion.positions_world.astype(np.float64), motion.fps, fps), motion, rig, fps, standing)
   root = positions[:, motion.skeleton.root]
   key = json.dumps([seed, rig.name, motion.subject, motion.sequence]).encode()
   rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
   clips = []
-  for camera_id, camera in rig.cameras(rng, root.mean(0)):
+  for camera_id, camera in rig.cameras(rng, root[standing].mean(0)):
     joints, pixels, outside, near = see(positions, camera)
     clips.append(
       Clip(
         keypoints_2d=pixels,
-        confidence=np.ones(pixels.shape[:2], np.float32),
+        confidence=np.repeat(known[:, None], pixels.shape[1], 1).astype(np.float32),
         joints_3d=joints,
-        valid=(outside.sum(-1) <= rig.max_outside) & ~near.any(-1),
+        valid=(outside.sum(-1) <= rig.max_outside) & ~near.any(-1) & known,
         camera=camera,
         skeleton=motion.skeleton,
         fps=fps,
@@ -244,16 +247,21 @@ def resample(positions: np.ndarray, source_fps: float, fps: float) -> np.ndarray
   return positions[before] * (1 - weight) + positions[after] * weight
 
 
-def place(positions: np.ndarray, motion: Motion, rig: Rig, fps: float) -> np.ndarray:
-  """Positions [T, J, 3] in the motion's world to the rig's: z up, centred, standing on z = 0."""
+def place(
+  positions: np.ndarray, motion: Motion, rig: Rig, fps: float, standing: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+  """Positions [T, J, 3] in the motion's world to the rig's: z up, centred, standing on z = 0.
+
+  standing: the frames, bool [T], that say where the middle and the floor are; all unless given.
+  """
   if motion.up == "y":
     positions = positions @ _Y_UP_TO_Z_UP.T
   path = positions[:, motion.skeleton.root, :2]
   if rig.recentre == "clip":
-    middle = np.broadcast_to(path.mean(0), path.shape)
+    middle = np.broadcast_to(path[standing].mean(0), path.shape)
   else:
     middle = ndimage.uniform_filter1d(path, max(1, round(rig.window_s * fps)), axis=0, mode="nearest")
-  floor = np.percentile(positions[..., 2].min(-1), 1)
+  floor = np.percentile(positions[standing, :, 2].min(-1), 1)
   shift = np.concatenate([np.array(rig.center) - middle, np.full((len(path), 1), -floor)], -1)
   return positions + shift[:, None]
 
@@ -269,13 +277,21 @@ def see(positions: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, 
   rays = joints[..., :2] / np.maximum(joints[..., 2:], NEAREST_M)
   wide = np.zeros_like(near)
   if c.radial.any() or c.tangential.any():
-    wide = (np.abs(rays) > 1).any(-1)  # where the model bounds rays: the polynomial folds back there
-    rays = np.clip(rays, -1, 1)
+    widest = geometry.WIDEST if c.tangential_gain == 1 else geometry.WIDEST_OPENCV  # where the model bounds rays
+    wide = (np.abs(rays) > widest).any(-1) | ((rays**2).sum(-1) > _fold(np.asarray(c.radial)))
+    rays = np.clip(rays, -widest, widest)
   r2 = (rays**2).sum(-1, keepdims=True)
-  factor = 1 + r2 * (c.radial[0] + r2 * (c.radial[1] + r2 * c.radial[2])) + (rays * c.tangential).sum(-1, keepdims=True)
+  tangential = c.tangential_gain * (rays * c.tangential).sum(-1, keepdims=True)
+  factor = 1 + r2 * (c.radial[0] + r2 * (c.radial[1] + r2 * c.radial[2])) + tangential
   pixels = (rays * factor + c.tangential * r2) * c.focal + c.center
   outside = near | wide | (pixels < 0).any(-1) | (pixels >= c.size).any(-1)
   return joints.astype(np.float32), pixels.astype(np.float32), outside, near
+
+
+def _fold(radial: np.ndarray) -> float:
+  """The r^2 from which on a ray's image comes back towards the centre: r (1 + k1 r^2 + ...) has a derivative of 0."""
+  roots = np.roots([7 * radial[2], 5 * radial[1], 3 * radial[0], 1])
+  return min((r.real for r in roots if abs(r.imag) < 1e-9 < r.real), default=np.inf)
 
 
 def _aim(

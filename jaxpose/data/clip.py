@@ -12,7 +12,10 @@ from jaxpose.geometry.camera import Camera
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-  """World-space motion of one person. `positions_world`: float32 [T, J, 3], metres; `up` names the vertical axis."""
+  """World-space motion of one person. `positions_world`: float32 [T, J, 3], metres; `up` names the vertical axis.
+
+  valid: bool [T], the frames whose positions are known, all unless given; `with_gaps` makes one of positions with NaN.
+  """
 
   positions_world: np.ndarray
   skeleton: skeletons.Skeleton
@@ -21,13 +24,38 @@ class Motion:
   action: str = ""
   sequence: str = ""
   up: str = "y"  # "y" or "z"
+  valid: Any = None
 
   def __post_init__(self):
     where = f"motion {self.subject}/{self.sequence}"
     _check_array(f"{where}: positions_world", self.positions_world, (None, self.skeleton.num_joints, 3))
+    valid = np.ones(len(self.positions_world), bool) if self.valid is None else np.asarray(self.valid)
+    if valid.dtype != np.bool_ or valid.shape != self.positions_world.shape[:1]:
+      raise ValueError(f"{where}: valid has dtype {valid.dtype} and shape {valid.shape}, expected bool [T]")
+    if len(valid) and not valid.any():
+      raise ValueError(f"{where}: none of its {len(valid)} frames is valid")
+    object.__setattr__(self, "valid", valid)
     if self.up not in ("y", "z"):
       raise ValueError(f"{where}: up={self.up!r}; the vertical axis is 'y' or 'z'")
     _check_fps(where, self.fps)
+
+
+def with_gaps(positions: np.ndarray, **fields: Any) -> Motion:
+  """A Motion of positions [T, J, 3] in which a joint may be NaN or infinite: such a frame is not valid.
+
+  It stands where the nearest valid frame does. Raises ValueError where no frame is valid.
+  """
+  positions = np.asarray(positions, np.float32)
+  valid = np.isfinite(positions).all((1, 2))
+  known = np.flatnonzero(valid)
+  if not len(known):
+    name = f"motion {fields.get('subject', '')}/{fields.get('sequence', '')}"
+    raise ValueError(f"{name}: in each of its {len(positions)} frames a joint is NaN or infinite")
+  frames = np.arange(len(positions))
+  after = np.minimum(np.searchsorted(known, frames), len(known) - 1)
+  before = np.maximum(after - 1, 0)
+  nearest = np.where(frames - known[before] <= np.abs(known[after] - frames), known[before], known[after])
+  return Motion(positions[np.where(valid, frames, nearest)], valid=valid, **fields)
 
 
 @dataclasses.dataclass(frozen=True)

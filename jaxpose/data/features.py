@@ -22,16 +22,19 @@ _CAMERA = {
   "center": (2,),
   "radial": (3,),
   "tangential": (2,),
+  "tangential_gain": (),
   "size": (2,),
   "rotation": (3, 3),
   "translation": (3,),
 }
+_VALID = tfds.features.Tensor(shape=(None,), dtype=np.bool_)
+_LACKED = {"tangential_gain": 1.0}  # by data sets that were built before it was stored
 
 
 def motion_features(skeleton: skeletons.Skeleton) -> tfds.features.FeaturesDict:
-  """Features of a data set of `Motion`s of one skeleton: `positions_world` float32 [T, J, 3] and provenance."""
+  """Features of a data set of `Motion`s of one skeleton: `positions_world` float32 [T, J, 3], `valid`, provenance."""
   return tfds.features.FeaturesDict(
-    {"positions_world": _frames(skeleton.num_joints, 3), **_provenance(_MOTION_TEXT)},
+    {"positions_world": _frames(skeleton.num_joints, 3), "valid": _VALID, **_provenance(_MOTION_TEXT)},
   )
 
 
@@ -45,7 +48,7 @@ def clip_features(
   features: dict[str, Any] = {
     "keypoints_2d": _frames(skeleton.num_joints, 2),
     "confidence": _frames(skeleton.num_joints),
-    "valid": tfds.features.Tensor(shape=(None,), dtype=np.bool_),
+    "valid": _VALID,
     "camera": {name: tfds.features.Tensor(shape=shape, dtype=np.float32) for name, shape in _CAMERA.items()},
     **_provenance(_CLIP_TEXT),
   }
@@ -60,6 +63,7 @@ def motion_to_example(motion: Motion) -> dict[str, Any]:
   """A motion as an example of `motion_features`."""
   return {
     "positions_world": motion.positions_world,
+    "valid": motion.valid,
     "fps": motion.fps,
     "skeleton": _stored_name(motion.skeleton),
     **{name: getattr(motion, name) for name in _MOTION_TEXT},
@@ -68,8 +72,10 @@ def motion_to_example(motion: Motion) -> dict[str, Any]:
 
 def example_to_motion(example: Mapping[str, Any]) -> Motion:
   """The inverse of `motion_to_example`, after reading. Raises ValueError for a skeleton that this version lacks."""
+  valid = example.get("valid")  # data sets that were built before it was stored lack it
   return Motion(
     positions_world=np.asarray(example["positions_world"], np.float32),
+    valid=None if valid is None else np.asarray(valid, np.bool_),
     skeleton=skeletons.get(_text(example["skeleton"])),
     fps=_number(example["fps"]),
     **{name: _text(example[name]) for name in _MOTION_TEXT},
@@ -96,13 +102,13 @@ def clip_to_example(clip: Clip) -> dict[str, Any]:
 
 def example_to_clip(example: Mapping[str, Any]) -> Clip:
   """The inverse of `clip_to_example`, after reading. Raises ValueError for a skeleton that this version lacks."""
-  joints_3d = example.get("joints_3d")
+  joints_3d, camera = example.get("joints_3d"), {**_LACKED, **example["camera"]}
   return Clip(
     keypoints_2d=np.asarray(example["keypoints_2d"], np.float32),
     confidence=np.asarray(example["confidence"], np.float32),
     joints_3d=None if joints_3d is None else np.asarray(joints_3d, np.float32),
     valid=np.asarray(example["valid"], np.bool_),
-    camera=Camera(**{name: np.asarray(example["camera"][name], np.float32) for name in _CAMERA}),
+    camera=Camera(**{name: np.asarray(camera[name], np.float32) for name in _CAMERA}),
     skeleton=skeletons.get(_text(example["skeleton"])),
     fps=_number(example["fps"]),
     extra={name: _text(v) if isinstance(v, bytes) else v for name, v in example.get("extra", {}).items()},

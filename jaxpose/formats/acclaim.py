@@ -349,6 +349,6 @@ def _parse_lines(lines: list[str], first: int, counts: dict[str, int], where: st
       raise text.error(where, number, f"frame {frame}: bone {name!r} for the second time")
     if len(values) != counts[name]:
       raise text.error(where, number, f"frame {frame}: {name!r} has {len(values)} values, its dof line {counts[name]}")
-    rows[name].append(text.numbers(values, where, number))
+    rows[name].append(text.numbers(values, where, number, gaps=True))
   finish(len(lines))
   return {name: np.array(values) for name, values in rows.items()}

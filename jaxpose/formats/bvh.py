@@ -188,10 +188,10 @@ def _motion(lines: list[str], motion: int, channels: int, where: str) -> tuple[n
   try:
     array = np.fromiter(map(float, values), float, held)
   except ValueError:
-    array = np.array([np.nan])
-  if not np.isfinite(array).all() or any("_" in token for token in values):
+    array = np.array([np.inf])
+  if np.isinf(array).any() or any("_" in token for token in values):
     for line, tokens in rows:
-      text.numbers(tokens, where, line)  # names the one at fault
+      text.numbers(tokens, where, line, gaps=True)  # names the one at fault
   return array.reshape(declared, channels).T, _fps(*header["Frame Time"], where)
 
 

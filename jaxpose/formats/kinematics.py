@@ -24,10 +24,10 @@ def identity(frames: int) -> Float[np.ndarray, "3 3 T"]:
 
 
 def narrow(positions: Float[np.ndarray, "J 3 T"], where: str) -> Float[np.ndarray, "T J 3"]:
-  """Joints as float32, frames first; a ValueError names the first frame that float32 cannot hold."""
+  """Joints as float32, frames first, NaN where the file has it; a ValueError names the first frame beyond float32."""
   with np.errstate(over="ignore"):
     result = np.ascontiguousarray(np.moveaxis(positions, -1, 0), np.float32)
-  if not np.isfinite(result).all():
-    frame = int(np.argwhere(~np.isfinite(result))[0][0])
+  if np.isinf(result).any():
+    frame = int(np.argwhere(np.isinf(result))[0][0])
     raise ValueError(f"{where}: frame {frame} (from 0) has a position beyond float32; a number of that frame is wrong")
   return result

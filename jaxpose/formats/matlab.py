@@ -3,6 +3,11 @@
 | MATLAB | here |
 |---|---|
 | numeric, logical | np.ndarray with MATLAB's axes: a number is [1, 1], a row vector [1, n] |
+
+and of files before version 7.3
+
+| | |
+|---|---|
 | char | str; of several rows, a list of str |
 | cell | list; of more than one row and more than one column, a list of rows |
 | struct 1x1 | dict |
@@ -12,7 +17,6 @@ A trap of the format: a struct array of one element is a struct, and an empty on
 makes both a list again.
 """
 
-import io
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -24,26 +28,22 @@ from etils import epath
 from jaxpose.formats import matlab5, matlab73
 
 LIMIT = 4 * 2**30  # bytes of values that one read may give
-_HDF5 = b"\x89HDF\r\n\x1a\n"  # at the start, or after MATLAB's own 512 bytes
 
 
-def read(path: str | os.PathLike, keys: Sequence[str] | None = None, *, limit: int = LIMIT) -> dict[str, Any]:
+def read(
+  path: str | os.PathLike, keys: Sequence[str] | None = None, *, where: str = "", limit: int = LIMIT
+) -> dict[str, Any]:
   """The file's variables by name, or those in `keys` alone; the others are then not read.
 
-  Declared sizes are checked against what the file can hold, and against `limit` bytes, before memory is taken.
-  Raises ValueError, naming the file and the variable, if a key is missing, the file is truncated or damaged, and for
-  sparse matrices, function handles and objects.
+  where: names the file in errors; its path when empty. Declared sizes are checked against what the file can hold, and
+  against `limit` bytes, before memory is taken. Raises ValueError, naming the file and the variable, if a key is
+  missing, the file is truncated or damaged, for sparse matrices, function handles and objects, and for all but arrays
+  of numbers in version 7.3.
   """
+  where = where or os.fspath(path)
   if os.path.isfile(path) and h5py.is_hdf5(path):
-    return matlab73.read(path, os.fspath(path), keys, limit)
-  return parse(epath.Path(path).read_bytes(), os.fspath(path), keys, limit=limit)
-
-
-def parse(content: bytes, where: str, keys: Sequence[str] | None = None, *, limit: int = LIMIT) -> dict[str, Any]:
-  """The variables in a file's bytes, as `read` has them; `where` names the file in errors."""
-  if any(content[at : at + 8] == _HDF5 for at in (0, 512)):
-    return matlab73.read(io.BytesIO(content), where, keys, limit)
-  return matlab5.read(content, where, keys, limit)
+    return matlab73.read(path, where, keys, limit)
+  return matlab5.read(epath.Path(path).read_bytes(), where, keys, limit)
 
 
 def each(value: Any) -> list:

@@ -63,6 +63,7 @@ def _camera(block: dict[str, np.ndarray], where: str) -> Camera:
     center=inside[:2, 2],
     radial=np.zeros(3),
     tangential=np.zeros(2),
+    tangential_gain=1,
     size=block["size"],
     rotation=rotation,
     translation=outside[:3, 3] / 1000,

@@ -26,15 +26,16 @@ def lines(data: bytes, where: str) -> list[str]:
   return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def numbers(tokens: Iterable[str], where: str, line: int) -> list[float]:
-  """Finite numbers; a ValueError names the token that is none."""
+def numbers(tokens: Iterable[str], where: str, line: int, *, gaps: bool = False) -> list[float]:
+  """Finite numbers, with `gaps` also NaN where it is written; a ValueError names the token that is none."""
   values = []
   for token in tokens:
     try:
       value = float(token)
     except ValueError:
-      value = math.nan
-    if not math.isfinite(value) or "_" in token:  # Python reads 1_0 as 10
+      value = math.inf
+    finite = math.isfinite(value) or (gaps and math.isnan(value))
+    if not finite or "_" in token:  # Python reads 1_0 as 10
       raise error(where, line, f"{token!r} is not a finite number; repair the line or get the file again")
     values.append(value)
   return values

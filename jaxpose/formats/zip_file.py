@@ -1,10 +1,11 @@
-"""Zip archives: what damage makes Python's reader raise, as one error, and the damage that it overlooks."""
+"""Archives: what damage makes Python's readers raise, as one error, and the damage that they overlook."""
 
 import contextlib
 import errno
 import io
 import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 _LONGEST_END = 22 + 2**16  # bytes of the record that ends an archive, and of the comment after it
 _ERRORS = (
   zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError, OverflowError,
-  IndexError, struct.error,
+  IndexError, struct.error, tarfile.TarError,
 )  # fmt: skip
 
 

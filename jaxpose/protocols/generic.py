@@ -2,4 +2,4 @@
 
 from jaxpose.protocols.protocol import Protocol
 
-GENERIC = Protocol("generic", version=1, joint_set=None)
+GENERIC = Protocol("generic", version=2, joint_set=None)

@@ -42,5 +42,5 @@ def missing_actions(actions: Sequence[str]) -> dict:
 SKELETON = skeletons.get("h36m_17")
 
 H36M = Protocol(
-  "h36m", version=1, joint_set="h36m_17", averaging="actions", dropped=dropped, action=action, notes=missing_actions
+  "h36m", version=2, joint_set="h36m_17", averaging="actions", dropped=dropped, action=action, notes=missing_actions
 )

@@ -55,7 +55,7 @@ _TABLES: dict[str, Any] = dict(
 # mpii_get_pck_auc_joint_groups.m and mpii_test_predictions_py.m; scaled and Procrustes variants are the papers' own.
 OFFICIAL = Protocol(
   "mpi_inf_3dhp",
-  version=1,
+  version=2,
   joint_set="mpi_inf_3dhp_17",
   counted=tuple(n for names in GROUPS.values() for n in names),
   groups=GROUPS,
@@ -64,4 +64,4 @@ OFFICIAL = Protocol(
 )
 
 # PoseAug (Gong 2021), and with it AdaptPose and PoseDA: PCK and AUC over all 16 joints, the zero root among them.
-POSEAUG = Protocol("mpi_inf_3dhp_16", version=1, joint_set="h36m_16", **_TABLES)
+POSEAUG = Protocol("mpi_inf_3dhp_16", version=2, joint_set="h36m_16", **_TABLES)

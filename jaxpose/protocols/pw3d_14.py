@@ -18,4 +18,4 @@ def notes(actions: Sequence[str]) -> dict:
 
 # The pelvis of all 17 joints centres the pose and is not scored itself. Clips in smpl_24 are refused, as its joints lie
 # elsewhere; so are clips in lsp_14, which lacks the pelvis.
-PW3D_14 = Protocol("pw3d_14", version=1, joint_set="h36m_17", scored=JOINTS, notes=notes)
+PW3D_14 = Protocol("pw3d_14", version=2, joint_set="h36m_17", scored=JOINTS, notes=notes)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jaxpose import skeleton as skeletons
 from jaxpose.data import calibration, cameras
-from jaxpose.data.clip import Motion
+from jaxpose.data.clip import Motion, with_gaps
 from jaxpose.geometry import camera as geometry
 
 HERE = pathlib.Path(__file__).parent
@@ -42,6 +42,10 @@ def motion(path=((0.0, 0.0),), yaw=0.0, up="y", fps=50.0, sequence="walk"):
   if up == "z":
     positions = np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], -1)
   return Motion(positions.astype(np.float32), H36M, fps, "S1", "Walk", sequence, up)
+
+
+def motion_of(positions):
+  return Motion(positions, H36M, 50.0, "S1", "Walk", "walk")
 
 
 def face(camera, target):
@@ -148,6 +152,43 @@ def test_a_joint_behind_the_camera_is_never_allowed():
   for clip in clips:
     np.testing.assert_array_equal(clip.valid, (clip.joints_3d[..., 2] >= cameras.NEAREST_M).all(-1))
   assert 0 < cameras.summary(clips)["valid_frames"] < 4 * 8
+
+
+def test_gaps_of_a_motion_are_gaps_of_its_clips_and_move_nothing():
+  whole = motion([(0.01 * i, 0) for i in range(20)])
+  positions = whole.positions_world.copy()
+  positions[6:9] = np.nan
+  gappy = with_gaps(positions, skeleton=H36M, fps=50.0, subject="S1", sequence="walk")
+  alone = np.delete(whole.positions_world, range(6, 9), 0)
+  rig = cameras.build("fixed_four")
+  for gap, full, cut in zip(*(cameras.clips_from_motion(m, rig) for m in (gappy, whole, motion_of(alone)))):
+    assert not gap.valid[6:9].any() and np.delete(gap.valid, range(6, 9)).all() and full.valid.all()
+    np.testing.assert_array_equal(gap.confidence[:, 0], ~np.isin(np.arange(20), (6, 7, 8)))
+    np.testing.assert_allclose(np.delete(gap.joints_3d, range(6, 9), 0), cut.joints_3d, atol=1e-6)
+  # At 40 fps frames 5, 6, 7 are 6.25, 7.5, 8.75 of the file's; 4 is its frame 5, and 3.75 (3) needs no missing one.
+  between = cameras.clips_from_motion(gappy, rig, fps=40)[0]
+  assert np.flatnonzero(~between.valid).tolist() == [5, 6, 7]
+
+
+def test_a_motion_without_two_known_frames_beside_each_other_may_lose_all_when_resampled():
+  positions = motion([(0, 0)] * 3).positions_world.copy()
+  positions[0] = np.nan
+  positions[2] = np.nan
+  gappy = with_gaps(positions, skeleton=H36M, fps=50.0)
+  for clip in cameras.clips_from_motion(gappy, cameras.build("fixed_four"), fps=25):
+    assert len(clip) == 2 and not clip.valid.any() and not clip.confidence.any()
+
+
+@pytest.mark.parametrize("lens", [(-0.2, 0.1, 2e-3, -1e-3), (-0.3, 0, 0, 0)])
+def test_an_opencv_lens_sees_what_the_camera_model_projects(lens):
+  eye = geometry.from_opencv([[800, 0, 500], [0, 800, 500], [0, 0, 1]], lens, (1000, 1000))
+  points = np.random.default_rng(0).uniform((-3, -3, 1), (3, 3, 3), (20, 17, 3))
+  joints, pixels, outside, near = cameras.see(points, eye)
+  np.testing.assert_allclose(pixels, geometry.project(joints, eye), rtol=1e-5, atol=2e-3)
+  r2 = (np.square(points[..., :2] / points[..., 2:])).sum(-1)
+  assert not near.any() and (~outside).any()
+  if lens[1] == 0:  # r (1 - 0.3 r^2) comes back from r^2 = 1 / 0.9 on
+    assert outside[r2 > 1 / 0.9].all() and (~outside[r2 < 1]).any()
 
 
 def test_summary_counts_clips_without_valid_frames():

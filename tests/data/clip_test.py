@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxpose import skeleton
-from jaxpose.data.clip import Clip, Motion, noisy
+from jaxpose.data.clip import Clip, Motion, noisy, with_gaps
 from jaxpose.geometry import camera
 
 H36M = skeleton.get("h36m_17")
@@ -91,6 +91,9 @@ def test_a_malformed_clip_is_refused(changes, message):
     ),
     ({"positions_world": np.zeros((4, 14, 3), np.float32)}, r"expected \[T, 17, 3\]"),
     ({"positions_world": with_nan((4, 17, 3), 3)}, "first at frame 3; repair or drop"),
+    ({"valid": np.ones(3, bool)}, r"valid has dtype bool and shape \(3,\)"),
+    ({"valid": np.ones(4)}, "valid has dtype float64"),
+    ({"valid": np.zeros(4, bool)}, "none of its 4 frames is valid"),
     ({"up": "x"}, "up='x'; the vertical axis is 'y' or 'z'"),
     ({"fps": -1.0}, "fps=-1.0"),
   ],
@@ -102,6 +105,21 @@ def test_a_malformed_motion_is_refused(changes, message):
 
 def test_an_empty_motion_is_a_motion():
   assert make_motion(positions_world=np.zeros((0, 17, 3), np.float32)).positions_world.shape[0] == 0
+
+
+def test_a_frame_with_nan_is_not_valid_and_stands_where_the_nearest_one_does():
+  positions = np.repeat(np.arange(8.0)[:, None, None], 17, 1) * np.ones(3)
+  for frame, joint, value in ((0, 3, np.nan), (1, 0, np.inf), (4, 16, np.nan), (5, 0, np.nan), (7, 5, np.nan)):
+    positions[frame, joint, 1] = value
+  motion = with_gaps(positions, skeleton=H36M, fps=50.0, subject="S1")
+  assert motion.valid.tolist() == [False, False, True, True, False, False, True, False]
+  np.testing.assert_array_equal(motion.positions_world[:, 7, 0], [2, 2, 2, 3, 3, 6, 6, 6])
+  assert motion.positions_world.dtype == np.float32 and motion.subject == "S1"
+
+
+def test_a_motion_of_gaps_alone_is_refused():
+  with pytest.raises(ValueError, match="motion S1/a: in each of its 3 frames a joint is NaN or infinite"):
+    with_gaps(np.full((3, 17, 3), np.nan), skeleton=H36M, fps=50.0, subject="S1", sequence="a")
 
 
 def test_noise_has_its_size_and_depends_on_the_clip_alone():

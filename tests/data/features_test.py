@@ -55,6 +55,15 @@ def assert_same(a, b):
     assert a == b
 
 
+def test_data_sets_that_were_built_before_gaps_and_opencv_lenses_are_read():
+  old = features.motion_to_example(motion())
+  del old["valid"]
+  assert features.example_to_motion(old).valid.all()
+  old = features.clip_to_example(clip())
+  del old["camera"]["tangential_gain"]
+  assert features.example_to_clip(old).camera.tangential_gain == 1
+
+
 @pytest.mark.parametrize("frames", [0, 1, 5])
 def test_motion_round_trip(frames):
   before = motion(frames)

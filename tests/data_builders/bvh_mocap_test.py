@@ -46,6 +46,18 @@ def only_motion(built):
   return motion
 
 
+def test_a_frame_with_a_missing_value_is_not_valid(tmp_path):
+  folder = tmp_path / "raw"
+  folder.mkdir()
+  lines = raw_motion.bvh(TAKE).rstrip("\n").split("\n")
+  lines[-2] = "nan " + lines[-2].split(" ", 1)[1]
+  (folder / "take.bvh").write_text("\n".join(lines) + "\n")
+  (tmp_path / "map.json").write_text(json.dumps(custom_map()))
+  stored = only_motion(build.build("bvh_mocap", tmp_path / "built", folder, joint_map=tmp_path / "map.json"))
+  assert stored.valid.tolist() == [True, True, False, True]
+  np.testing.assert_array_equal(stored.positions_world[2], stored.positions_world[1])
+
+
 def custom_map(**changes):
   """A map by the file's own names: "lfemur" is the joint where the left thigh begins."""
   joints = {

@@ -280,8 +280,9 @@ def test_published_counts():
   assert counts["sequences"] == (48, 60)
   assert counts["people"] == (61, 87)
   assert counts["scored test frames"] == (24 * 900 + 13 * 800, 35515)
+  assert {c.what for c in module.checks() if c.note} == {"people", "people in the test sequences", "scored test frames"}
 
 
 def test_nothing_but_the_sequences_is_taken_for_one(raw):
-  names = sources.in_folder(raw, (".pkl",))
+  names = [name for name in sources.in_folder(raw) if name.endswith(".pkl")]
   assert len(names) == len(fixture.SEQUENCES) + 2  # the body models are pickles too

@@ -45,6 +45,21 @@ def test_the_verdict(examples, verdict):
   assert ok == (verdict == "ok")
 
 
+def test_a_third_partys_count_is_shown_and_judges_nothing():
+  note = Check("people", 9, "an issue of another repository", len, note=True)
+  text, ok = verification.table((*CHECKS, note), WHOLE)
+  assert ok and text.splitlines()[4].split()[:4] == ["people", "2", "9", "note"]
+  assert text.splitlines()[-1] == "ok: 3 of 3 published counts agree"
+  text, ok = verification.table((note,), WHOLE)
+  assert not ok and verification.verdict((note,), WHOLE) == "unknown" and text.splitlines()[1].startswith("people")
+
+
+def test_a_check_of_what_was_not_built_is_left_out():
+  absent = Check("subjects of another part", 5, "the paper", lambda examples: None)
+  assert verification.table((*CHECKS, absent), WHOLE) == verification.table(CHECKS, WHOLE)
+  assert verification.table((absent,), WHOLE) == verification.table((), WHOLE)
+
+
 def test_a_fixture_is_never_ok():
   text, ok = verification.table(CHECKS, WHOLE, fixture=True)
   assert not ok and " ok " not in text

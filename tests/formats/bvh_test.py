@@ -149,7 +149,6 @@ BROKEN = {
     change(" 80 90", " 80"),
     f"line {LINE['Frame Time: 0.033333'] + 1}: frame 0 has 12 values, the hierarchy 13",
   ),
-  "nan": (change(" 80 90", " nan 90"), f"line {LINE['Frame Time: 0.033333'] + 1}: 'nan' is not a finite number"),
   "infinity": (
     change(" 8 -90", " 1e999 -90"),
     f"line {LINE['Frame Time: 0.033333'] + 2}: '1e999' is not a finite number",
@@ -167,6 +166,12 @@ def test_broken_files(case):
   with pytest.raises(ValueError, match=message) as error:
     bvh.parse(data, "small.bvh")
   assert "small.bvh" in str(error.value)
+
+
+def test_a_missing_value_makes_its_frame_nan_and_no_other():
+  whole, gap = (bvh.parse(data, "small.bvh").positions for data in (SMALL.encode(), change(" 80 90", " nan 90")))
+  assert np.isnan(gap[0]).any()
+  np.testing.assert_array_equal(gap[1], whole[1])
 
 
 @pytest.mark.parametrize("unit", [0.0, -1.0, math.nan, math.inf])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -33,7 +34,8 @@ def test_arrays_are_read_as_numpy_reads_them(save, tmp_path):
     assert read[name].dtype == expected.dtype and read[name].shape == expected.shape
     assert read[name].flags.writeable and read[name].flags.f_contiguous == expected.flags.f_contiguous
     np.testing.assert_array_equal(read[name], expected)
-  assert list(npz.parse((tmp_path / "x.npz").read_bytes(), "x.npz", ["text", "poses"])) == ["text", "poses"]
+  assert list(npz.read(tmp_path / "x.npz", ["text", "poses"])) == ["text", "poses"]
+  assert npz.names(tmp_path / "x.npz") == list(ARRAYS)
 
 
 def test_objects_are_plain_data(tmp_path):
@@ -104,6 +106,23 @@ def test_damaged_arrays_are_clear_errors(name, tmp_path):
   content, message = BAD[name]
   with pytest.raises(ValueError, match=rf"x\.npz, array 'a': .*{message}"):
     npz.read(archive(tmp_path / "x.npz", content=content))
+
+
+def test_an_array_takes_no_more_memory_than_it_has(tmp_path):
+  np.savez(tmp_path / "x.npz", poses=np.zeros(2**21))
+  npz.read(tmp_path / "x.npz")  # what is imported once
+  tracemalloc.start()
+  npz.read(tmp_path / "x.npz")
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert peak < 1.2 * 2**24
+
+
+def test_errors_name_the_file_as_the_caller_does(tmp_path):
+  with pytest.raises(ValueError, match=r"^data\.zip/x\.npz: it has no \['b'\]"):
+    npz.read(archive(tmp_path / "0"), ["b"], where="data.zip/x.npz")
+  with pytest.raises(ValueError, match=r"^data\.zip/x\.npy: its header is damaged"):
+    npz.read_array(archive(tmp_path / "0"), where="data.zip/x.npy")
 
 
 def test_damaged_archives_are_clear_errors(tmp_path):

@@ -6,6 +6,7 @@ import functools
 import operator
 import os
 import pickle
+import pickletools
 import subprocess
 import types
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from jaxpose.formats import pickles
+from jaxpose.formats import pickle_machine, pickles
 
 ARRAYS = {
   "float32": np.float32([[1, 2], [3, 4]]),
@@ -202,6 +203,9 @@ RAW_HOSTILE = {
   "a bare object": (b"ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR.", "object"),
   "attributes of a name": (b"cnumpy\nndarray\n}U\x04textK\x01sb.", "malformed"),
   "outside reference": (b"U\x01aQ.", "outside"),
+  "a bytearray of any length": (b"c__builtin__\nbytearray\n(J\x00\x00\x00\x7ftR.", "malformed"),
+  "outside reference as text": (b"P0\n.", "outside"),
+  "new object with keywords": (b"\x80\x04)}\x92.", "NEWOBJ_EX"),
   "extension": (b"\x82\x01.", "EXT1"),
   "buffer": (b"\x80\x05\x97.", "NEXT_BUFFER"),
 }
@@ -212,6 +216,35 @@ def test_pickles_that_no_program_writes_do_nothing_either(name):
   content, message = RAW_HOSTILE[name]
   with pytest.raises(ValueError, match=rf"^x\.pkl: .*{message}"):
     pickles.load(content, "x.pkl")
+
+
+# Steps of Python's own unpickler that only move plain values about, or call what this reader puts in their place.
+_PYTHONS = (
+  "PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
+  "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
+  "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
+  "LIST APPEND APPENDS EMPTY_DICT EMPTY_SET GLOBAL STACK_GLOBAL INST OBJ PERSID BINPERSID"
+)
+
+
+def test_pythons_own_unpickler_has_no_other_steps():
+  # It is a private class: a Python that adds an opcode, or calls another method, must be looked at first.
+  inherited = pickle_machine._Machine.dispatch.items() & pickle._Unpickler.dispatch.items()
+  names = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
+  assert {names[code] for code, _ in inherited} == set(_PYTHONS.split())
+  for step in ("load_inst", "load_obj"):
+    assert "_instantiate" in getattr(pickle._Unpickler, step).__code__.co_names
+  for step in ("load_persid", "load_binpersid"):
+    assert "persistent_load" in getattr(pickle._Unpickler, step).__code__.co_names
+  for step in ("load_inst", "load_global", "load_stack_global"):
+    assert "find_class" in getattr(pickle._Unpickler, step).__code__.co_names
+
+
+def test_a_value_that_ends_within_its_frame_is_an_error():
+  content = pickle.dumps({"a": 1, "b": [2, 3]}, protocol=4)
+  at = content.index(b"K\x01")
+  with pytest.raises(ValueError, match=rf"^x\.pkl: {len(content) - at - 1} bytes follow the value"):
+    pickles.load(content[:at] + b"." + content[at + 1 :], "x.pkl")
 
 
 SIXTEEN = b"U\x10" + bytes(16)

@@ -119,6 +119,91 @@ def test_numpy_arrays_are_accepted(distortion):
   np.testing.assert_allclose(rays, points[..., :2] / points[..., 2:], atol=2e-6)
 
 
+OPENCV = np.load(pathlib.Path(__file__).parents[1] / "golden" / "opencv_camera.npz")  # of its projectPoints, 5.0
+
+
+def opencv_camera(i):
+  return camera.from_opencv(*(OPENCV[key][i] for key in ("matrix", "distortion")), OPENCV["size"], *pose(i))
+
+
+def pose(i):
+  return OPENCV["rotation"][i], OPENCV["translation"][i]
+
+
+@pytest.mark.parametrize("i", range(len(OPENCV["matrix"])))
+def test_golden_opencv(i):
+  cam = opencv_camera(i)
+  points = world_to_camera(OPENCV["world_m"][i].astype(np.float32), cam)
+  np.testing.assert_allclose(project(points, cam), OPENCV["pixels"][i], atol=2e-3)
+  np.testing.assert_allclose(unproject(OPENCV["pixels"][i].astype(np.float32), cam), OPENCV["rays"][i], atol=5e-6)
+
+
+def random_opencv(seed):
+  rng = np.random.default_rng(seed)
+  focal, center = rng.uniform(1000, 2000, 2), rng.uniform(400, 600, 2)
+  distortion = rng.uniform(-1, 1, 5) * [0.2, 0.2, 0.003, 0.003, 0.1]
+  return np.array([[focal[0], 0, center[0]], [0, focal[1], center[1]], [0, 0, 1]]), distortion
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_opencvs_lens_equals_numpy_and_is_undone(seed):
+  (matrix, distortion), points = random_opencv(seed), random_points(seed)
+  cam = camera.from_opencv(matrix, distortion, (1000, 1002))
+  pixels = project(points, cam)
+  np.testing.assert_allclose(pixels, reference.project_opencv(points, matrix, distortion), rtol=1e-6, atol=3e-4)
+  np.testing.assert_allclose(unproject(pixels, cam), points[..., :2] / points[..., 2:], atol=2e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_lenses_of_both_formulas_make_one_batch(seed):
+  cameras = [random_camera(seed), camera.from_opencv(*random_opencv(seed), (1000, 1000)), random_camera(seed + 1)]
+  batch, points = jax.tree.map(lambda *fields: np.stack(fields), *cameras), random_points(seed, (3, 2, 5))
+  alone = np.stack([project(p, c) for p, c in zip(points, cameras)])
+  np.testing.assert_allclose(project(points, batch), alone, rtol=1e-5, atol=1e-4)
+  np.testing.assert_allclose(jax.vmap(camera.project)(points, batch), alone, rtol=1e-5, atol=1e-4)
+  rays = np.stack([unproject(p, c) for p, c in zip(alone, cameras)])
+  np.testing.assert_allclose(jax.vmap(camera.unproject)(alone, batch), rays, atol=2e-6)
+  np.testing.assert_allclose(rays, points[..., :2] / points[..., 2:], atol=2e-6)
+
+
+LENS = (-0.2, 0.05, 1e-3, -1e-3, 0.0)
+BAD_OPENCV = {
+  "skew": ([[1000, 5, 500], [0, 1000, 500], [0, 0, 1]], LENS, "camera matrix"),
+  "focal": ([[-1000, 0, 500], [0, 1000, 500], [0, 0, 1]], LENS, "camera matrix"),
+  "shape": (np.eye(2), LENS, "camera matrix"),
+  "rational": (np.diag([1000, 1000, 1]), (*LENS, 0.1, 0, 0), "expected k1 k2 p1 p2"),
+  "short": (np.diag([1000, 1000, 1]), LENS[:3], "expected k1 k2 p1 p2"),
+  "folded": ([[1000, 0, 500], [0, 1000, 500], [0, 0, 1]], (-2.0, 0, 0, 0), "at the sides"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OPENCV)
+def test_calibrations_that_are_not_modelled_are_refused(name):
+  matrix, distortion, message = BAD_OPENCV[name]
+  with pytest.raises(ValueError, match=message):
+    camera.from_opencv(matrix, distortion, (1000, 1000))
+
+
+def test_coefficients_that_opencv_leaves_out_are_zeros():
+  four = camera.from_opencv(np.diag([1000, 1000, 1]), LENS[:4], (100, 100))
+  for more in (LENS, (*LENS, 0, 0, 0)):
+    for one, other in zip(four, camera.from_opencv(np.diag([1000, 1000, 1]), more, (100, 100))):
+      np.testing.assert_array_equal(one, other)
+
+
+def test_opencvs_lens_may_see_more_than_45_degrees():
+  wide = camera.from_opencv([[400, 0, 500], [0, 400, 500], [0, 0, 1]], LENS, (1000, 1000))
+  points = np.float32([[1.3, 0.4, 1], [-0.2, -1.4, 1]])
+  pixels = project(points, wide)
+  np.testing.assert_allclose(
+    pixels, reference.project_opencv(points, [[400, 0, 500], [0, 400, 500], [0, 0, 1]], LENS), rtol=1e-5
+  )
+  np.testing.assert_allclose(unproject(pixels, wide), points[:, :2], atol=1e-5)
+  assert np.isfinite(unproject(np.float32([[1e5, -1e5]]), wide)).all()
+
+
 def test_a_distorting_lens_is_bounded_to_its_field_of_view_and_a_pinhole_is_not():
   pinhole = camera.create((500, 500), (500, 500), (1000, 1000))
   wide = np.float32([[3, -2, 1], [0.5, 0.2, 1]])
