@@ -272,13 +272,15 @@ def lifting(
   mask = view["present"][None] if "present" in view else None
   run = functools.partial(lifters.predict, lifter, variables, inputs, mask)
   path, like = first_layer(run)
+  root = codec.skeleton.root
 
   def outputs(offsets):
     return shifted(run, path, offsets)[0]
 
   def lift(offsets):
-    pose = codec.decode(outputs(offsets), view["keypoints_2d"], view["camera"], view["confidence"])
-    return pose - pose[:, codec.skeleton.root][:, None]
+    centred = outputs(offsets).at[:, root].set(0.0)  # as `evaluate.decode_both` takes a prediction
+    pose = codec.decode(centred, view["keypoints_2d"], view["camera"], view["confidence"])
+    return pose - pose[:, root][:, None]
 
   return lift, like, outputs
 
