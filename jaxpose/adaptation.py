@@ -45,51 +45,52 @@ def objective_name(trained: Trained, asked: str) -> str:
 
 
 def build(trained: Trained, config: AdaptConfig) -> Adapter:
-  """The adapter of a setting: all of the setting that moves a number, but for who is known and the seed.
+  """The adapter of a setting; the same object for the same run and setting, so that what was compiled serves again.
 
-  The same object for the same run and setting, so that what was compiled for it serves again.
+  For gauss_newton the numbers are data (`known`), and all runs of an architecture share one.
   """
-  key = dataclasses.replace(config.resolved(), bones={}, chunk=None, seed=0).key()
+  if config.optimizer == "gauss_newton":
+    lifter: Any = trained.method.lifter  # a flax module: hashable, as its fields are
+    return second_order.adapter(lifter, trained.codec, trained.config.window)
+  key = dataclasses.replace(config.resolved(), chunk=None, seed=0).key()
   if key not in trained.adapters:
-    trained.adapters[key] = _build(trained, config.resolved())
+    trained.adapters[key] = _first_order(trained, config.resolved())
   return trained.adapters[key]
 
 
-def _build(trained: Trained, config: AdaptConfig) -> Adapter:
+def _first_order(trained: Trained, config: AdaptConfig) -> Adapter:
+  make = {"adam": moments.adam, "sgd": optax.sgd}[config.optimizer]
+  return first_order.adapter(
+    trained.method.infer,
+    trained.method.objectives[objective_name(trained, config.objective)],
+    make(cast(float, config.learning_rate)),
+    num_steps=cast(int, config.num_steps),
+    copies=config.copies,
+    groups=config.groups,
+    keep_moments=config.carry_optimizer,
+    carried=MODES[config.mode].streams,
+  )
+
+
+def known(trained: Trained, config: AdaptConfig, subjects: Sequence[str]) -> second_order.Known | None:
+  """What is known of these people before anything is seen, stacked, for gauss_newton; None where nothing is asked."""
   if config.optimizer != "gauss_newton":
-    make = {"adam": moments.adam, "sgd": optax.sgd}[config.optimizer]
-    return first_order.adapter(
-      trained.method.infer,
-      trained.method.objectives[objective_name(trained, config.objective)],
-      make(cast(float, config.learning_rate)),
-      num_steps=cast(int, config.num_steps),
-      copies=config.copies,
-      groups=config.groups,
-      keep_moments=config.carry_optimizer,
-      carried=MODES[config.mode].streams,
-    )
+    return None
   for name in ("bone_lengths_m", "sensitivity"):
     if name not in trained.statistics:
       raise ValueError(
         f"this run's checkpoint does not say {name!r}, which gauss_newton needs of the source: it was converted, or "
         "trained by an older version. Train or fine-tune with this one, or adapt with optimizer adam"
       )
-  return second_order.adapter(
-    trained.method.lifter,
-    trained.codec,
-    _stranger(trained, config.height),
-    tau=config.prior_m / trained.statistics["sensitivity"],
-    prior_m=config.prior_m,
-    noise=config.noise,
-    window=trained.config.window,
-    doubt=DOUBT if config.mode == "online" else np.inf,
-  )
-
-
-def _stranger(trained: Trained, height: float | None = None) -> person.Belief:
-  lengths = np.asarray(trained.statistics["bone_lengths_m"], np.float64)
-  belief = person.prior(trained.codec.skeleton, lengths)
-  return person.know(belief, trained.codec.skeleton, {}, height)
+  skeleton = trained.codec.skeleton
+  source = person.prior(skeleton, np.asarray(trained.statistics["bone_lengths_m"], np.float64))
+  stranger = person.know(source, skeleton, config.bones.get("", {}), config.height)
+  people = [person.know(stranger, skeleton, config.bones[s]) if s in config.bones else stranger for s in subjects]
+  numbers = dict(tau=config.prior_m / trained.statistics["sensitivity"], prior_m=config.prior_m, noise=config.noise)
+  numbers["doubt"] = DOUBT if config.mode == "online" else np.inf
+  told = {name: np.full(len(people), value, np.float32) for name, value in numbers.items()}
+  beliefs = (jax.tree.map(lambda *x: np.stack(x), *b) for b in (people, [stranger] * len(people)))
+  return second_order.Known(*beliefs, **told)
 
 
 def fingerprint(trained: Trained, config: AdaptConfig | None) -> dict[str, Any]:
@@ -144,7 +145,9 @@ def adapt_clips(
       outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, options)
       facts |= {"instances_before": before} if state_dir else {}
     else:
-      outputs = _vanilla(trained, config, instances, [clips[c].subject for c in rows.clip], options)
+      outputs, _ = _alone(
+        trained, config, instances, known(trained, config, [clips[c].subject for c in rows.clip]), options
+      )
   decode = evaluation.decode_both
   poses = evaluation.in_batches(lambda t: decode(*t, codec=trained.codec), (outputs, rows.batch), 4096)
   if config.optimizer == "gauss_newton":
@@ -192,45 +195,30 @@ def _instances(trained: Trained, clips: Sequence[Clip], rows: evaluation.Rows) -
   return {**encoded, **seen, "fresh": fresh[rows.clip]}
 
 
-def _pick(instances: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-  return jax.tree.map(lambda x: x[rows], instances)
+def _pick(tree: Any, rows: np.ndarray | int) -> Any:
+  return jax.tree.map(lambda x: x[rows], tree)
 
 
-def _known(trained: Trained, config: AdaptConfig, subjects: Sequence[str]) -> list[person.Belief] | None:
-  """What is known of these people beforehand; None where no bones are given."""
-  if not config.bones:
-    return None
-  stranger, skeleton = _stranger(trained, config.height), trained.codec.skeleton
-  told = {name: person.know(stranger, skeleton, lengths) for name, lengths in config.bones.items()}
-  return [told.get(s, told.get("", stranger)) for s in subjects]
-
-
-def _alone(trained: Trained, config: AdaptConfig, instances, options, starts=None, keep=adapters.nothing):
+def _alone(trained: Trained, config: AdaptConfig, instances, starts, options):
+  """Every instance by itself, from what is known of each: outputs by row, and what is believed afterwards."""
   count = len(instances["inputs"])
-  chunk, together = _sizes(trained, config, instances, count, options["sharding"])
-  key, ids = jax.random.key(config.seed), np.arange(count)
-  sizes = dict(chunk=chunk, together=together)
-  made = build(trained, config)
-  return adapters.alone(made, trained.variables, instances, ids, key, starts=starts, keep=keep, **sizes, **options)
-
-
-def _vanilla(trained: Trained, config: AdaptConfig, instances, subjects: Sequence[str], options):
-  known = _known(trained, config, subjects)
-  starts = None if known is None else jax.tree.map(lambda *x: np.stack(x), *known)
-  return _alone(trained, config, instances, options, starts)[0]
+  chunk, together = _sizes(trained, config, instances, starts, count, options["sharding"])
+  keep = adapters.nothing if starts is None else second_order.belief
+  sizes = dict(chunk=chunk, together=together, starts=starts, keep=keep)
+  made, key = build(trained, config), jax.random.key(config.seed)
+  return adapters.alone(made, trained.variables, instances, np.arange(count), key, **sizes, **options)
 
 
 def _video(trained: Trained, config: AdaptConfig, instances, stream: np.ndarray, subjects: Sequence[str], options):
   """Rounds over all instances: what every frame says of its person's bones is added up, and known in the next round."""
-  count = stream.max() + 1
-  first = _known(trained, config, subjects) or [_stranger(trained, config.height)] * count
-  known = first = jax.tree.map(lambda *x: np.stack(x), *first)
+  told = cast(second_order.Known, known(trained, config, subjects))
+  first = believed = told.belief
   for _ in range(ROUNDS - 1):
-    starts = _pick(known, stream)
-    _, after = _alone(trained, config, instances, options, starts, keep=second_order.belief)
-    learnt = jax.tree.map(lambda a, b: a - b, after, starts)
-    known = jax.tree.map(lambda k, x: k + _sums(x, stream, count), first, learnt)
-  return _alone(trained, config, instances, options, _pick(known, stream), keep=second_order.belief)[0]
+    starts = _pick(told._replace(belief=believed), stream)
+    _, after = _alone(trained, config, instances, starts, options)
+    learnt = jax.tree.map(lambda a, b: _sums(a - b, stream, len(subjects)), after, starts.belief)
+    believed = jax.tree.map(lambda a, b: a + b, first, learnt)
+  return _alone(trained, config, instances, _pick(told._replace(belief=believed), stream), options)[0]
 
 
 def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
@@ -242,22 +230,19 @@ def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
 def _online(trained: Trained, config: AdaptConfig, instances, names, stream, subjects, state_dir: str, options):
   """Streams of similar length side by side: outputs by row, and how many instances they had seen before."""
   made, variables, key = build(trained, config), trained.variables, jax.random.key(config.seed)
-  known, states = _known(trained, config, subjects), {}
+  told, states = known(trained, config, subjects), {}
   described = {**fingerprint(trained, config), "model": saved.weights_digest(variables)} if state_dir else {}
   if state_dir:
     saved.names([names[s] for s in np.unique(stream)])
-    states = saved.load(state_dir, (made.init(variables), 0), described)
+    states = saved.load(state_dir, (made.init(variables, _pick(told, 0)), 0), described)
   before = {name: int(seen) for name, (_, seen) in states.items()}
   members = sorted((np.flatnonzero(stream == s) for s in np.unique(stream)), key=len, reverse=True)
-  at_once, together = _sizes(trained, config, instances, len(members), options["sharding"])
+  at_once, together = _sizes(trained, config, instances, told, len(members), options["sharding"])
   every, outputs = config.every or 1, {}
   for first in range(0, len(members), at_once):
     rows = members[first : first + at_once]
     called = [names[stream[r[0]]] for r in rows]
-    starts = [states.get(n) for n in called]
-    if known is not None:
-      begins = [made.init(variables, known[stream[r[0]]]) for r in rows]
-      starts = [(begin, 0) if s is None else s for s, begin in zip(starts, begins)]
+    begins = [made.init(variables, _pick(told, stream[r[0]])) for r in rows]
     results, ends = adapters.online(
       made,
       variables,
@@ -266,7 +251,7 @@ def _online(trained: Trained, config: AdaptConfig, instances, names, stream, sub
       [_first_id(n) + before.get(n, 0) + np.arange(len(r)) for n, r in zip(called, rows)],
       key,
       every=every,
-      starts=starts,
+      starts=[states.get(n, (begin, 0)) for n, begin in zip(called, begins)],
       side_by_side=together > 1,
       length=LENGTH,
       **options,
@@ -280,7 +265,7 @@ def _online(trained: Trained, config: AdaptConfig, instances, names, stream, sub
   return outputs, sum(before.get(names[s], 0) for s in np.unique(stream))
 
 
-def _sizes(trained: Trained, config: AdaptConfig, instances, count: int, sharding: NamedSharding | None):
+def _sizes(trained: Trained, config: AdaptConfig, instances, told, count: int, sharding: NamedSharding | None):
   """(chunk, together): how many instances or streams a dispatch holds, and how many of them one program batches."""
   devices, second = 1 if sharding is None else sharding.num_devices, config.optimizer == "gauss_newton"
   streams, cpu = MODES[config.mode].streams and config.mode != "video", jax.default_backend() == "cpu"
@@ -288,9 +273,7 @@ def _sizes(trained: Trained, config: AdaptConfig, instances, count: int, shardin
     chunk = 16 if streams else SOLVED
     together = chunk if second else TOGETHER if config.num_steps == 1 and not streams else 1
   else:
-    made = build(trained, config)
-    one = jax.tree.map(lambda x: x[0], instances)
-    chunk = chunks.automatic(made, trained.variables, one)
+    chunk = chunks.automatic(build(trained, config), trained.variables, _pick(instances, 0), _pick(told, 0))
     together = chunk
   chunk = chunk if config.chunk is None else -(-config.chunk // devices)
   while chunk > 1 and chunk // 2 * devices >= count:

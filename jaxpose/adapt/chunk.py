@@ -10,11 +10,11 @@ MOST = 1024  # more instances at once gain nothing
 PROBE = 4  # instances in the program that is compiled to measure
 
 
-def automatic(adapter: Adapter, variables, instance: Instance) -> int:
+def automatic(adapter: Adapter, variables, instance: Instance, known=None) -> int:
   """Instances a dispatch and device, a power of two: by what a program for `PROBE` of them needs, as compiled."""
 
   def one(variables, instance):
-    state = adapter.adapt(variables, adapter.init(variables), instance, jax.random.key(0))
+    state = adapter.adapt(variables, adapter.init(variables, known), instance, jax.random.key(0))
     return state, adapter.predict(variables, state, jax.tree.map(lambda x: x[None], instance), jax.random.key(0))
 
   several = jax.tree.map(lambda x: jax.ShapeDtypeStruct((PROBE, *jnp.shape(x)), jnp.result_type(x)), instance)

@@ -24,66 +24,66 @@ from jaxpose.models.lifter import Lifter
 from jaxpose.skeleton import Skeleton
 
 
-class State(NamedTuple):
-  """What holds for the person, belief and doubt; and the last instance's offsets, of it and of its mirror image."""
+class Known(NamedTuple):
+  """What an instance or a stream begins with: who it may be, and how far the model and the keypoints may be wrong.
+
+  belief: of this person; stranger: of anybody. tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`. doubt:
+  nats by which a stranger explains a stream's last frames better, from which on it is one. All are data, so that runs
+  and settings share compiled programs.
+  """
 
   belief: Belief
-  doubt: Array
+  stranger: Belief
+  tau: Any
+  prior_m: Any
+  noise: Any
+  doubt: Any = np.float32(np.inf)
+
+
+class State(NamedTuple):
+  """known, with what was learnt of the person; doubts, nats; offsets of the last instance and of its mirror image."""
+
+  known: Known
+  doubts: Array
   offsets: Array
 
 
-def adapter(
-  lifter: Lifter,
-  codec: Codec,
-  stranger: Belief,
-  *,
-  tau: float,
-  prior_m: float,
-  noise: float,
-  window: int,
-  doubt: float = np.inf,
-) -> Adapter:
-  """tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`; window: frames of an instance. doubt: nats by which
-  a stranger explains a stream's last frames better, from which on it is one.
+@functools.cache
+def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
+  """The adapter of a lifter for windows of `window` frames; the same object for equal ones. `init` is told a `Known`.
 
   Instances hold, beside "inputs" and "flipped", "keypoints_2d", "confidence", "camera" (and "present") of a window, and
-  "fresh": for how many independent frames each of its frames counts in the belief. `init` may be told a belief.
+  "fresh": for how many independent frames each of its frames counts in the belief.
   """
   skeleton = codec.skeleton
   bones, mirrored = np.array(skeleton.bones), mirrored_bones(skeleton)
-  kernel = prior_m**2 * jnp.eye(3 * skeleton.num_joints)
 
-  def explain(variables, view, mean, factor):
-    lift, shape, _ = fit.lifting(lifter, codec, variables, view)
-    rays, weight, there = fit.observe(view, codec, noise)
+  def explain(variables, known: Known, view, mean, factor):
+    lift, like, _ = fit.lifting(lifter, codec, variables, view)
+    rays, weight, there = fit.observe(view, codec, known.noise)
     certain = there[:, None] / (fit.BONE_NOISE * mean)
-    problem = Problem(lift, shape, bones, rays, weight, certain, mean, factor, tau, prior_m)
+    problem = Problem(lift, like, bones, rays, weight, certain, mean, factor, known.tau, known.prior_m)
     solution = fit.solve(problem)
+    kernel = known.prior_m**2 * jnp.eye(3 * skeleton.num_joints)
     return solution.offsets[0], *fit.length_information(problem, solution, kernel)
 
-  def init(variables, known: Belief | None = None) -> State:
+  def init(variables, known: Known) -> State:
     inputs = jnp.zeros((2, window, skeleton.num_joints, codec.channels))
     _, like = fit.first_layer(functools.partial(lifters.predict, lifter, variables, inputs))
-    belief = Belief(*map(jnp.asarray, stranger if known is None else known))
-    return State(belief, jnp.zeros(()), jnp.zeros(like.shape))
+    return State(jax.tree.map(jnp.asarray, known), jnp.zeros(()), jnp.zeros(like.shape))
 
   def adapt(variables, state: State, instance: Instance, key) -> State:
     del key
-    mean, covariance = person.moments(state.belief)
+    known = state.known
+    mean, covariance = person.moments(known.belief)
     factor = jnp.linalg.cholesky(covariance)
     views = _both(instance, skeleton)
     turned = jnp.stack([mean, mean[mirrored]]), jnp.stack([factor, factor[mirrored]])
-    offsets, information, vector = jax.vmap(functools.partial(explain, variables))(views, *turned)
-    information = information[0] + information[1][mirrored][:, mirrored]
-    vector = vector[0] + vector[1][mirrored]
-    information, vector = instance["fresh"] * information, instance["fresh"] * vector
-    against = person.log_evidence(stranger, information, vector) - person.log_evidence(
-      state.belief, information, vector
-    )
-    doubts = jnp.maximum(state.doubt + jnp.where(jnp.isfinite(against), against, 0.0), 0.0)
-    changed = doubts > doubt
-    known = jax.tree.map(lambda a, b: jnp.where(changed, a, b), Belief(*map(jnp.asarray, stranger)), state.belief)
-    return State(person.add(known, information, vector), jnp.where(changed, 0.0, doubts), offsets)
+    offsets, information, vector = jax.vmap(functools.partial(explain, variables, known))(views, *turned)
+    information = instance["fresh"] * (information[0] + information[1][mirrored][:, mirrored])
+    vector = instance["fresh"] * (vector[0] + vector[1][mirrored])
+    belief, doubts = _learn(known, state.doubts, information, vector)
+    return State(known._replace(belief=belief), doubts, offsets)
 
   def predict(variables, state: State, instances: Instance, key) -> dict[str, Array]:
     del key
@@ -100,9 +100,19 @@ def adapter(
   return Adapter(init, adapt, predict)
 
 
+def _learn(known: Known, doubts: Array, information: Array, vector: Array) -> tuple[Belief, Array]:
+  """The belief and the doubts after a frame; if these grow too large it is another person, of whom nothing is known."""
+  evidence = [person.log_evidence(b, information, vector) for b in (known.stranger, known.belief)]
+  against = evidence[0] - evidence[1]
+  doubts = jnp.maximum(doubts + jnp.where(jnp.isfinite(against), against, 0.0), 0.0)
+  changed = doubts > known.doubt
+  before = jax.tree.map(lambda a, b: jnp.where(changed, a, b), known.stranger, known.belief)
+  return person.add(before, information, vector), jnp.where(changed, 0.0, doubts)
+
+
 def belief(state: State) -> Belief:
   """What is kept of a state between rounds."""
-  return state.belief
+  return state.known.belief
 
 
 def _both(instance: Instance, skeleton: Skeleton) -> dict[str, Any]:
