@@ -55,11 +55,11 @@ def pose_itself(data_dir: str) -> Row:
     def solve(views, poses):
       def one(view, pose):
         rays, weight, there = fit.observe(view, codec, noise)
-        mean, covariance = moments
+        mean, *_ = moments
         lift = lambda offsets: pose + (factor @ offsets).reshape(pose.shape)  # noqa: E731
         like = jax.ShapeDtypeStruct((factor.shape[1],), jnp.float32)
         certain = there[:, None] / (fit.BONE_NOISE * mean)
-        problem = Problem(lift, like, bones, rays, weight, certain, mean, jnp.linalg.cholesky(covariance), 1.0, 0.2)
+        problem = Problem(lift, like, bones, rays, weight, certain, *moments, 1.0, 0.2)
         return lift(fit.solve(problem).offsets)
 
       return jax.vmap(one)(views, poses)

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxpose.adapt import dense
 from jaxpose.codec import Codec
 from jaxpose.codec.base import fill_missing
 from jaxpose.geometry import camera as cameras
@@ -47,8 +48,8 @@ class Problem(NamedTuple):
   """What is to be explained. T frames, J joints, K bones.
 
   lift: offsets -> root-relative metres [T, J, 3]; like: the offsets' shape. rays, weight: [T, J, 2], [T, J], 0 where a
-  joint is missing. certain: [T, K], 1 / metres, 0 in frames that are not there. mean, factor: of the belief, [K] and
-  [K, K] with P = factor factor'. tau: standard deviation of the offsets; prior_m: what that makes of a coordinate.
+  joint is missing. certain: [T, K], 1 / metres, 0 in frames that are not there. mean, covariance: of the belief, m and
+  P; precision = P^-1. tau: standard deviation of the offsets; prior_m: what that makes of a coordinate.
   """
 
   lift: Callable[[Array], Array]
@@ -58,16 +59,17 @@ class Problem(NamedTuple):
   weight: Array
   certain: Array
   mean: Array
-  factor: Array
+  covariance: Array
+  precision: Array
   tau: Array | float
-  prior_m: float
+  prior_m: Array | float
 
 
 class Solution(NamedTuple):
-  """offsets, as the layer's output; latent [K], l = mean + factor latent; place [T, 3]; dual, of the last step."""
+  """offsets, as the layer's output; lengths [K] and place [T, 3] in metres; dual, of the last step."""
 
   offsets: Array
-  latent: Array
+  lengths: Array
   place: Array
   dual: Array
 
@@ -77,7 +79,7 @@ def solve(problem: Problem) -> Solution:
   begin = jnp.zeros(problem.like.shape)
   place = first_place(problem, problem.lift(begin))
   frames, joints, bones = *problem.weight.shape, len(problem.bones)
-  start = Solution(begin, jnp.zeros(bones), place, jnp.zeros((frames, 2 * joints + bones + 3)))
+  start = Solution(begin, problem.mean, place, jnp.zeros((frames, 2 * joints + bones + 3)))
   step = functools.partial(_step, problem, place)
   return jax.lax.scan(lambda s, _: (step(s), None), start, None, length=STEPS)[0]
 
@@ -88,19 +90,18 @@ def first_place(problem: Problem, pose: Float[Array, "T J 3"]) -> Float[Array, "
   return place.at[:, 2].set(jnp.clip(place[:, 2], 1.0, FAR))
 
 
-def residuals(problem: Problem, pose: Array, latent: Array, place: Array, first: Array) -> Float[Array, "T M"]:
+def residuals(problem: Problem, pose: Array, lengths: Array, place: Array, first: Array) -> Float[Array, "T M"]:
   """All residuals of a window, a row a frame: 2 J of the image, K of the bones, 3 that keep the place loosely."""
   return jax.vmap(_frame_residuals, (None, 0, None, 0, 0, 0, 0, 0))(
-    problem, pose, latent, place, first, problem.rays, problem.weight, problem.certain
+    problem.bones, pose, lengths, place, first, problem.rays, problem.weight, problem.certain
   )
 
 
-def _frame_residuals(problem: Problem, pose, latent, place, first, rays, weight, certain) -> Array:
+def _frame_residuals(bones, pose, lengths, place, first, rays, weight, certain) -> Array:
   seen = pose + place
   image = (seen[:, :2] / jnp.maximum(seen[:, 2:], NEAREST) - rays) * weight[:, None]
-  lengths = problem.mean + problem.factor @ latent
-  bones = (_lengths(pose, problem.bones) - lengths) * certain
-  return jnp.concatenate([image.reshape(-1), bones, LOOSE * (place - first)])
+  body = (_lengths(pose, bones) - lengths) * certain
+  return jnp.concatenate([image.reshape(-1), body, LOOSE * (place - first)])
 
 
 def _lengths(pose: Float[Array, "*b J 3"], bones: np.ndarray) -> Float[Array, "*b K"]:
@@ -109,11 +110,11 @@ def _lengths(pose: Float[Array, "*b J 3"], bones: np.ndarray) -> Float[Array, "*
 
 
 class Linear(NamedTuple):
-  """The residuals' derivatives by the pose [T, M, 3 J] and the lengths' latent [T, M, K], places projected out."""
+  """The residuals' derivatives by the pose [T, M, 3 J] and the lengths [T, M, K], places projected out."""
 
   residuals: Array  # [T, M], as they are
   pose: Array
-  latent: Array
+  lengths: Array
   raw: tuple[Array, Array]  # both before that
   basis: Array  # [T, M, 3], orthonormal, of the places' directions
   upper: Array  # [T, 3, 3]: by place = basis @ upper
@@ -122,26 +123,26 @@ class Linear(NamedTuple):
     return rows - jnp.einsum("tmi,tni,tn->tm", self.basis, self.basis, rows)
 
 
-def linearise(problem: Problem, pose: Array, latent: Array, place: Array, first: Array) -> Linear:
+def linearise(problem: Problem, pose: Array, lengths: Array, place: Array, first: Array) -> Linear:
   """The residuals and their derivatives at a pose, frame by frame."""
   derive = jax.vmap(jax.jacrev(_frame_residuals, (1, 2, 3)), (None, 0, None, 0, 0, 0, 0, 0))
-  args = (problem, pose, latent, place, first, problem.rays, problem.weight, problem.certain)
-  by_pose, by_latent, by_place = derive(*args)
+  args = (problem.bones, pose, lengths, place, first, problem.rays, problem.weight, problem.certain)
+  by_pose, by_lengths, by_place = derive(*args)
   by_pose = by_pose.reshape(*by_pose.shape[:2], -1)
-  basis, upper = jnp.linalg.qr(by_place)
+  basis, upper = jax.vmap(dense.orthonormal)(by_place)
 
   def without(rows):
     return rows - basis @ (jnp.swapaxes(basis, 1, 2) @ rows)
 
-  now = residuals(problem, pose, latent, place, first)
-  return Linear(now, without(by_pose), without(by_latent), (by_pose, by_latent), basis, upper)
+  now = residuals(problem, pose, lengths, place, first)
+  return Linear(now, without(by_pose), without(by_lengths), (by_pose, by_lengths), basis, upper)
 
 
 def _step(problem: Problem, first: Array, now: Solution) -> Solution:
   tau = problem.tau
   pose, push = jax.linearize(problem.lift, now.offsets)
   pull = jax.linear_transpose(push, now.offsets)
-  at = linearise(problem, pose, now.latent, now.place, first)
+  at = linearise(problem, pose, now.lengths, now.place, first)
 
   def forward(offsets):
     return jnp.einsum("tmi,ti->tm", at.pose, push(offsets).reshape(len(pose), -1))
@@ -150,17 +151,17 @@ def _step(problem: Problem, first: Array, now: Solution) -> Solution:
     return pull(jnp.einsum("tmi,tm->ti", at.pose, rows).reshape(pose.shape))[0]
 
   def of_lengths(rows):
-    return jnp.einsum("tmk,tm->k", at.latent, rows)
+    return problem.covariance @ jnp.einsum("tmk,tm->k", at.lengths, rows)
 
-  wanted = forward(now.offsets) + at.latent @ now.latent - at.without_place(at.residuals)
-  dual, offsets = _conjugate_gradients(at, problem.prior_m, tau, forward, backward, of_lengths, wanted, now.dual)
-  move, turn = tau**2 * offsets - now.offsets, of_lengths(dual) - now.latent
-  by_pose, by_latent = at.raw
-  moved = at.residuals + jnp.einsum("tmi,ti->tm", by_pose, push(move).reshape(len(pose), -1)) + by_latent @ turn
-  walk = -jax.vmap(jax.scipy.linalg.solve_triangular)(at.upper, jnp.einsum("tmi,tm->ti", at.basis, moved))
+  wanted = forward(now.offsets) + at.lengths @ (now.lengths - problem.mean) - at.without_place(at.residuals)
+  dual, offsets = _conjugate_gradients(problem, at, forward, backward, of_lengths, wanted, now.dual)
+  move, grow = tau**2 * offsets - now.offsets, problem.mean + of_lengths(dual) - now.lengths
+  by_pose, by_lengths = at.raw
+  moved = at.residuals + jnp.einsum("tmi,ti->tm", by_pose, push(move).reshape(len(pose), -1)) + by_lengths @ grow
+  walk = -jax.vmap(dense.solve_upper)(at.upper, jnp.einsum("tmi,tm->ti", at.basis, moved))
 
   def after(share):
-    return now.offsets + share * move, now.latent + share * turn, now.place + share * walk
+    return now.offsets + share * move, now.lengths + share * grow, now.place + share * walk
 
   def value(share):
     return objective(problem, first, *after(share))
@@ -168,45 +169,46 @@ def _step(problem: Problem, first: Array, now: Solution) -> Solution:
   shares = jnp.array(SHARES)
   values = jax.vmap(value)(shares)
   best = jnp.argmin(values)
-  before = (at.residuals**2).sum() + (now.offsets**2).sum() / tau**2 + (now.latent**2).sum()
-  share = jnp.where(values[best] < before, shares[best], 0.0)
+  share = jnp.where(values[best] < value(0.0), shares[best], 0.0)
   return Solution(*after(share), jnp.where(share > 0, dual, 0.0))
 
 
-def objective(problem: Problem, first: Array, offsets: Array, latent: Array, place: Array) -> Float[Array, ""]:
+def objective(problem: Problem, first: Array, offsets: Array, lengths: Array, place: Array) -> Float[Array, ""]:
   """Twice the negative logarithm of the posterior, but for a constant."""
-  rows = residuals(problem, problem.lift(offsets), latent, place, first)
-  return (rows**2).sum() + (offsets**2).sum() / problem.tau**2 + (latent**2).sum()
+  rows, away = residuals(problem, problem.lift(offsets), lengths, place, first), lengths - problem.mean
+  return (rows**2).sum() + (offsets**2).sum() / problem.tau**2 + away @ problem.precision @ away
 
 
-def _conjugate_gradients(at: Linear, prior_m: float, tau, forward, backward, of_lengths, wanted, dual):
-  """(y, J' y) with (tau^2 J J' + L L' + 1) y = wanted, from the last step's y.
+def _conjugate_gradients(problem: Problem, at: Linear, forward, backward, of_lengths, wanted, dual):
+  """(y, J' y) with (tau^2 J J' + L P L' + 1) y = wanted, from the last step's y; L, by the lengths.
 
   Preconditioned frame by frame by the same with prior_m^2 / 10 in place of the lifter's tau^2 J J', which measured as
   well as the true one, and no worse from a tenth to ten times of it.
   """
-  size = at.pose.shape[1]
-  rough = 0.1 * prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2) + at.latent @ jnp.swapaxes(at.latent, 1, 2)
-  cholesky = jnp.linalg.cholesky(rough + jnp.eye(size))
-  precondition = jax.vmap(lambda c, rows: jax.scipy.linalg.cho_solve((c, True), rows))
+  own = 0.1 * problem.prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2)
+  own += at.lengths @ problem.covariance @ jnp.swapaxes(at.lengths, 1, 2)
+  inverse, _ = jax.vmap(dense.inverse)(own + jnp.eye(own.shape[1]))
+
+  def precondition(rows):
+    return jnp.einsum("tmn,tn->tm", inverse, rows)
 
   def kernel(rows):
     pulled = backward(rows)
-    return pulled, tau**2 * forward(pulled) + at.latent @ of_lengths(rows) + rows
+    return pulled, problem.tau**2 * forward(pulled) + at.lengths @ of_lengths(rows) + rows
 
   def iterate(_, carry):
     dual, left, search, product, offsets = carry
     pulled, image = kernel(search)
     length = product / jnp.maximum((search * image).sum(), 1e-20)
     left -= length * image
-    near = precondition(cholesky, left)
+    near = precondition(left)
     following = (left * near).sum()
     search_next = near + following / jnp.maximum(product, 1e-20) * search
     return dual + length * search, left, search_next, following, offsets + length * pulled
 
   offsets, image = kernel(dual)
   left = wanted - image
-  search = precondition(cholesky, left)
+  search = precondition(left)
   start = dual, left, search, (left * search).sum(), offsets
   dual, *_, offsets = jax.lax.fori_loop(0, ITERATIONS, iterate, start)
   return dual, offsets
@@ -221,8 +223,7 @@ def length_information(
   no image tells it: the answer is about proportions, and size is known from the belief alone.
   """
   pose, push = jax.linearize(problem.lift, solution.offsets)
-  at = linearise(problem, pose, solution.latent, solution.place, solution.place)
-  lengths = problem.mean + problem.factor @ solution.latent
+  at = linearise(problem, pose, solution.lengths, solution.place, solution.place)
   moved = jnp.einsum("tmi,ti->tm", at.pose, push(solution.offsets).reshape(len(pose), -1))
   error = at.without_place(at.residuals) - moved
   joints, bones = problem.weight.shape[1], len(problem.bones)
@@ -232,12 +233,12 @@ def length_information(
       return rows - basis @ (basis.T @ rows)
 
     by_length = jnp.zeros((2 * joints + bones + 3, bones)).at[2 * joints : -3].set(-jnp.diag(certain))
-    size = without(by_length @ lengths) * SCALE_SPREAD
+    size = without(by_length @ solution.lengths) * SCALE_SPREAD
     by_length = without(by_length)
     spread = pose @ kernel @ pose.T + jnp.outer(size, size) + jnp.eye(len(error))
-    solved = jax.scipy.linalg.solve(spread, jnp.concatenate([by_length, error[:, None]], 1), assume_a="pos")
-    information = by_length.T @ solved[:, :-1]
-    return information, information @ lengths - by_length.T @ solved[:, -1]
+    weighted = by_length.T @ dense.inverse(spread)[0]
+    information = weighted @ by_length
+    return information, information @ solution.lengths - weighted @ error
 
   information, vector = jax.vmap(frame)(at.pose, at.basis, problem.certain, error)
   return information.sum(0), vector.sum(0)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxpose.adapt import dense
 from jaxpose.skeleton import Skeleton
 
 # How much people, and data sets' landmarks, differ from the source's mean, as a share of a bone's length. The bones of
@@ -40,11 +41,12 @@ def _belief(information: np.ndarray, vector: np.ndarray) -> Belief:
   return Belief(jnp.asarray(information, jnp.float32), jnp.asarray(vector, jnp.float32))
 
 
-def moments(belief: Belief) -> tuple[Float[Array, " K"], Float[Array, "K K"]]:
-  """(mean, covariance) of the lengths, with `KNOWN_SPREAD` added: no length is known better than that."""
-  covariance = jnp.linalg.inv(belief.information)
+def moments(belief: Belief) -> tuple[Float[Array, " K"], Float[Array, "K K"], Float[Array, "K K"]]:
+  """(mean, covariance, its inverse) of the lengths, with `KNOWN_SPREAD` added: no length is known better than that."""
+  covariance, _ = dense.inverse(belief.information)
   mean = covariance @ belief.vector
-  return mean, (covariance + covariance.T) / 2 + jnp.diag((KNOWN_SPREAD * mean) ** 2)
+  covariance = (covariance + covariance.T) / 2 + jnp.diag((KNOWN_SPREAD * mean) ** 2)
+  return mean, covariance, dense.inverse(covariance)[0]
 
 
 def add(belief: Belief, information: Array, vector: Array, weight: Array | float = 1.0) -> Belief:
@@ -61,7 +63,8 @@ def log_evidence(belief: Belief, information: Array, vector: Array) -> Float[Arr
   after = Belief(belief.information + information, belief.vector + vector)
 
   def size(b: Belief):
-    return (jnp.linalg.slogdet(b.information)[1] - b.vector @ jnp.linalg.solve(b.information, b.vector)) / 2
+    covariance, logarithm = dense.inverse(b.information)
+    return (logarithm - b.vector @ covariance @ b.vector) / 2
 
   return size(belief) - size(after)
 

@@ -58,11 +58,12 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   skeleton = codec.skeleton
   bones, mirrored = np.array(skeleton.bones), mirrored_bones(skeleton)
 
-  def explain(variables, known: Known, view, mean, factor):
+  def explain(variables, known: Known, view, mean, covariance, precision):
     lift, like, _ = fit.lifting(lifter, codec, variables, view)
     rays, weight, there = fit.observe(view, codec, known.noise)
     certain = there[:, None] / (fit.BONE_NOISE * mean)
-    problem = Problem(lift, like, bones, rays, weight, certain, mean, factor, known.tau, known.prior_m)
+    belief = mean, covariance, precision
+    problem = Problem(lift, like, bones, rays, weight, certain, *belief, known.tau, known.prior_m)
     solution = fit.solve(problem)
     kernel = known.prior_m**2 * jnp.eye(3 * skeleton.num_joints)
     return solution.offsets[0], *fit.length_information(problem, solution, kernel)
@@ -75,10 +76,9 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   def adapt(variables, state: State, instance: Instance, key) -> State:
     del key
     known = state.known
-    mean, covariance = person.moments(known.belief)
-    factor = jnp.linalg.cholesky(covariance)
+    mean, *matrices = person.moments(known.belief)
+    turned = [jnp.stack([mean, mean[mirrored]]), *(jnp.stack([m, m[mirrored][:, mirrored]]) for m in matrices)]
     views = _both(instance, skeleton)
-    turned = jnp.stack([mean, mean[mirrored]]), jnp.stack([factor, factor[mirrored]])
     offsets, information, vector = jax.vmap(functools.partial(explain, variables, known))(views, *turned)
     information = instance["fresh"] * (information[0] + information[1][mirrored][:, mirrored])
     vector = instance["fresh"] * (vector[0] + vector[1][mirrored])
