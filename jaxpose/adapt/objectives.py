@@ -85,9 +85,10 @@ def random_projection(
   noise: float = 0.0,
   r1: float = 0.0,
 ) -> Terms:
-  """`terms` with its modules bound. Angles in radians; lift and size as in `lifting`.
+  """`terms` with its modules bound. Angles in radians; lift and size as in `lifting`; noise and r1 as in `terms`.
 
   vertical: the axis of the azimuth, "camera" for the camera's own (published) or "scene" (`terms`' argument up).
+  ElePose (Wandt et al. 2022) predicts the camera's elevation to the same end.
   """
   if vertical not in ("camera", "scene"):
     raise ValueError(f"vertical={vertical!r}, expected 'camera' or 'scene'")
@@ -166,7 +167,7 @@ def terms(
   if vertical == "camera":
     up = None
   elif up is None:
-    up = upright(jax.lax.stop_gradient(lifted), codec.skeleton)
+    up = upright(jax.lax.stop_gradient(lifted), codec.skeleton, valid)
   pose = copied(lifted)
   rotation = projection.sample_rotation(
     rotation_key, (rows * copies, 1), azimuth, elevation, None if up is None else copied(up)
@@ -178,28 +179,13 @@ def terms(
 
   projected = look(projection.rotate(pose, rotation, root))
 
-  def judge(weights, poses, key) -> Array:
-    return jnp.asarray(discriminator.apply(weights, poses, train=train, rngs={"dropout": key} if train else None))
-
-  weights = lifters.part(variables, "discriminator")
   judged = jnp.concatenate([flat, projected])
   if noise:
     there = jnp.concatenate([present, copied(present)])
     judged += noise * jnp.where(there, jax.random.normal(noise_key, judged.shape), 0)
-  of_judge, of_lifter = players.apart(judge)(weights, judged, judge_key)
-  real, fake = of_judge[:rows], of_judge[rows:]
-  discriminator_loss = masked_mean(jax.nn.softplus(-real), valid) + mean(jax.nn.softplus(fake))
-  generator_loss = mean(jax.nn.softplus(-of_lifter[rows:]))
-  if r1:
-    slope = jax.grad(lambda x: judge(weights, x, judge_key).sum())(judged[:rows])
-    discriminator_loss += r1 / 2 * masked_mean((slope**2).sum((-1, -2)), valid)
-  accuracy = masked_mean((real > 0).astype(jnp.float32), valid) + mean((fake < 0).astype(jnp.float32))
-  metrics = {
-    "generator": generator_loss,
-    "discriminator": discriminator_loss,
-    "discriminator_accuracy": accuracy / 2,
-    "real_judged_real": masked_mean((real > 0).astype(jnp.float32), valid),
-  }
+  apply = functools.partial(discriminator.apply, train=train, rngs={"dropout": judge_key} if train else None)
+  weights = lifters.part(variables, "discriminator")
+  generator_loss, discriminator_loss, metrics = _game(apply, weights, judged, rows, valid, copied(valid), r1)
   if weight_2d or weight_3d:
     again = jnp.concatenate([projected, copied(inputs[..., 2:])], -1)
     returned = projection.rotate(to_pose(lift(again, relift_key), again), jnp.swapaxes(rotation, -1, -2), root)
@@ -207,6 +193,28 @@ def terms(
     metrics["cycle_3d"] = mean(losses.squared_error(returned, pose).sum(-1))
     generator_loss += weight_2d * metrics["cycle_2d"] + weight_3d * metrics["cycle_3d"]
   return generator_loss, discriminator_loss, metrics
+
+
+def _game(
+  apply: Callable[..., Any], weights: Any, poses: Array, rows: int, valid: Array, valid_copies: Array, r1: float
+) -> tuple[Array, Array, Metrics]:
+  """Both players' losses, and metrics, on the first `rows` poses, real ones, and the others, projected ones."""
+
+  def judge(weights, poses, key=None) -> Array:
+    del key
+    return jnp.asarray(apply(weights, poses))
+
+  of_judge, of_lifter = players.apart(judge)(weights, poses, None)
+  real, fake = of_judge[:rows], of_judge[rows:]
+  generator = masked_mean(jax.nn.softplus(-of_lifter[rows:]), valid_copies)
+  judging = masked_mean(jax.nn.softplus(-real), valid) + masked_mean(jax.nn.softplus(fake), valid_copies)
+  if r1:
+    slope = jax.grad(lambda x: judge(weights, x).sum())(poses[:rows])
+    judging += r1 / 2 * masked_mean((slope**2).sum((-1, -2)), valid)
+  right = masked_mean((real > 0).astype(jnp.float32), valid)
+  caught = masked_mean((fake < 0).astype(jnp.float32), valid_copies)
+  metrics = {"generator": generator, "discriminator": judging, "discriminator_accuracy": (right + caught) / 2}
+  return generator, judging, {**metrics, "real_judged_real": right}
 
 
 def lifting(codec: Codec, lift: str = "free", size: float | None = None) -> Lifting:
@@ -248,10 +256,16 @@ def _whole_body(outputs: Array, inputs: Array, *, codec: Codec, length: float) -
   return projection.backproject(rms[..., None] / depth * flat, rms * relative[..., 0], depth, root)
 
 
-def upright(poses: Float[Array, "N T J 3"], skeleton: Skeleton) -> Float[Array, "N T 3"]:
-  """Unit vectors from the middle of the ankles through the pelvis to the thorax, the mean over each row's frames."""
+def upright(
+  poses: Float[Array, "N T J 3"], skeleton: Skeleton, valid: Bool[Array, "N T"] | None = None
+) -> Float[Array, "N T 3"]:
+  """Unit vectors from the middle of the ankles to the thorax, the mean over each row's (valid) frames.
+
+  Raises ValueError for a skeleton without these joints.
+  """
   ankles = (poses[..., skeleton.index("left_ankle"), :] + poses[..., skeleton.index("right_ankle"), :]) / 2
-  mean = (poses[..., skeleton.index("thorax"), :] - ankles).mean(-2, keepdims=True)
+  body = poses[..., skeleton.index("thorax"), :] - ankles
+  mean = (body if valid is None else jnp.where(valid[..., None], body, 0)).mean(-2, keepdims=True)
   return jnp.broadcast_to(mean / jnp.maximum(measures.safe_norm(mean)[..., None], 1e-6), (*poses.shape[:2], 3))
 
 

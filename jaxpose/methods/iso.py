@@ -49,7 +49,9 @@ def create(
   """Joint training by `objective`, "adversary" (Eq. 3) or "cycle" (Eq. 4); the weights are the paper's.
 
   Parameters are {"trunk", "head", "self_supervised_head", "discriminator"}. loss, bone_weight, scale, focal: as
-  in `supervised.term`; the rest as in `objectives.terms` and `objectives.lifting`.
+  in `supervised.term`; the rest as in `objectives.random_projection`, whose defaults are the paper's. With them the
+  discriminator wins and the second head learns nothing; docs/iso.md has a setting that does. In training, the scene's
+  vertical is known from the cameras (`codec.up`).
 
   One scalar holds both players: each term stops the gradient of the other player. `weight` scales the lifter's
   side only. The discriminator has its own optimizer, whose Adam is indifferent to a factor on its loss.

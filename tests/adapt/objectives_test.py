@@ -142,6 +142,12 @@ def test_upright_is_the_way_from_the_feet_to_the_chest(frames):
   feet = standing[:, :, [SKELETON.index("left_ankle"), SKELETON.index("right_ankle")]].mean(2)
   expected = np.einsum("nij,ntj->nti", turn, standing[:, :, SKELETON.index("thorax")] - feet)
   close(up, expected / np.linalg.norm(expected, axis=-1, keepdims=True), atol=1e-5)
+  more = np.concatenate([standing, 9 * standing[..., [1, 2, 0]]], 1).astype(np.float32)
+  valid = jnp.arange(2 * frames) < frames
+  close(
+    objectives.upright(jnp.asarray(more), SKELETON, jnp.tile(valid, (4, 1)))[:, :1],
+    objectives.upright(jnp.asarray(standing), SKELETON)[:, :1],
+  )
 
 
 def test_the_scenes_vertical_is_taken_or_else_that_of_the_poses():
