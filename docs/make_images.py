@@ -20,14 +20,13 @@ def draw_game() -> None:
   """Who wins the game of ISO's joint training, and how far off both heads are, over the steps."""
   path = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "iso_balance.json"
   runs = {(r["config"], r["variant"]): r["curves"] for r in json.loads(path.read_text()) if r["seed"] == 0}
-  published, chosen = runs["synthetic_iso", "published"], runs["synthetic_iso", "bones, scene, noise 0.05"]
-  lines = {"published": published, "balanced": chosen, "CMU": runs["cmu_iso", "bones, scene, noise 0.05"]}
-  shown = {name: tuple(zip(*curve["accuracy"])) for name, curve in lines.items()}
-  plot.curves(shown, IMAGES / "iso_accuracy.png", y_label="the discriminator is right")
-  heads = {"supervised": (chosen, "mpjpe_mm"), "second": (chosen, "self_supervised_mpjpe_mm")}
-  heads["second,\npublished"] = (published, "self_supervised_mpjpe_mm")
-  shown = {name: tuple(zip(*curve[metric])) for name, (curve, metric) in heads.items()}
-  plot.curves(shown, IMAGES / "iso_heads.png", y_label="MPJPE, mm", log_y=True)
+  games = {"without noise": "bones, scene", "chosen": "bones, scene, noise 0.05", "weight 0": "weight 0"}
+  accuracy = {name: tuple(zip(*runs["synthetic_iso", variant]["accuracy"])) for name, variant in games.items()}
+  plot.curves(accuracy, IMAGES / "iso_accuracy.png", y_label="the discriminator is right")
+  chosen = runs["synthetic_iso", games["chosen"]]
+  heads = {"supervised": "mpjpe_mm", "second": "self_supervised_mpjpe_mm"}
+  errors = {name: tuple(zip(*chosen[metric])) for name, metric in heads.items()}
+  plot.curves(errors, IMAGES / "iso_heads.png", y_label="MPJPE, mm")
 
 
 def main() -> None:
