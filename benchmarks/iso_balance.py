@@ -87,7 +87,8 @@ def main() -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   kept = json.loads(path.read_text()) if path.exists() else []
   kept = [r for r in kept if any(r[k] != v for k, v in about.items())]
-  path.write_text(json.dumps([*kept, {**about, "changes": VARIANTS[_VARIANT.value], **run}], indent=1) + "\n")
+  runs = [*kept, {**about, "changes": VARIANTS[_VARIANT.value], **run}]
+  path.write_text("[\n" + ",\n".join(json.dumps(r) for r in runs) + "\n]\n")  # a run a line
   print(row({**about, **run}))
 
 

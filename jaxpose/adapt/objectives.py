@@ -83,9 +83,8 @@ def random_projection(
   lift: str = "free",
   size: float | None = None,
   noise: float = 0.0,
-  r1: float = 0.0,
 ) -> Terms:
-  """`terms` with its modules bound. Angles in radians; lift and size as in `lifting`; noise and r1 as in `terms`.
+  """`terms` with its modules bound. Angles in radians; lift and size as in `lifting`; noise as in `terms`.
 
   vertical: the axis of the azimuth, "camera" for the camera's own (published) or "scene" (`terms`' argument up).
   ElePose (Wandt et al. 2022) predicts the camera's elevation to the same end.
@@ -104,7 +103,6 @@ def random_projection(
     vertical=vertical,
     to_pose=lifting(codec, lift, size),
     noise=noise,
-    r1=r1,
   )
 
 
@@ -123,7 +121,6 @@ def terms(
   to_pose: Lifting,
   vertical: str = "camera",
   noise: float = 0.0,
-  r1: float = 0.0,
   outputs: Float[Array, "N T J 3"] | None = None,
   valid: Bool[Array, "N T"] | None = None,
   up: Float[Array, "N T 3"] | None = None,
@@ -136,8 +133,7 @@ def terms(
   back and x~ its projection; discriminator = -log D(x) - log(1 - D(y)). Squares are summed over joints and
   coordinates, everything is averaged over (valid) frames. One rotation a row: a window's frames turn together.
 
-  noise: standard deviation of normal noise on what the discriminator sees, in input units. r1: weight of its gradient
-  penalty r1 / 2 |dD/dx|^2 at real poses (Mescheder et al. 2018), added to its loss.
+  noise: standard deviation of normal noise on what the discriminator sees, in input units.
 
   up: the scene's vertical in output axes where it is known, for vertical="scene"; otherwise it is that of the lifted
   poses themselves (`upright`). The camera's own serves vertical="camera", whatever is given.
@@ -185,7 +181,7 @@ def terms(
     judged += noise * jnp.where(there, jax.random.normal(noise_key, judged.shape), 0)
   apply = functools.partial(discriminator.apply, train=train, rngs={"dropout": judge_key} if train else None)
   weights = lifters.part(variables, "discriminator")
-  generator_loss, discriminator_loss, metrics = _game(apply, weights, judged, rows, valid, copied(valid), r1)
+  generator_loss, discriminator_loss, metrics = _game(apply, weights, judged, rows, valid, copied(valid))
   if weight_2d or weight_3d:
     again = jnp.concatenate([projected, copied(inputs[..., 2:])], -1)
     returned = projection.rotate(to_pose(lift(again, relift_key), again), jnp.swapaxes(rotation, -1, -2), root)
@@ -196,7 +192,7 @@ def terms(
 
 
 def _game(
-  apply: Callable[..., Any], weights: Any, poses: Array, rows: int, valid: Array, valid_copies: Array, r1: float
+  apply: Callable[..., Any], weights: Any, poses: Array, rows: int, valid: Array, valid_copies: Array
 ) -> tuple[Array, Array, Metrics]:
   """Both players' losses, and metrics, on the first `rows` poses, real ones, and the others, projected ones."""
 
@@ -208,9 +204,6 @@ def _game(
   real, fake = of_judge[:rows], of_judge[rows:]
   generator = masked_mean(jax.nn.softplus(-of_lifter[rows:]), valid_copies)
   judging = masked_mean(jax.nn.softplus(-real), valid) + masked_mean(jax.nn.softplus(fake), valid_copies)
-  if r1:
-    slope = jax.grad(lambda x: judge(weights, x).sum())(poses[:rows])
-    judging += r1 / 2 * masked_mean((slope**2).sum((-1, -2)), valid)
   right = masked_mean((real > 0).astype(jnp.float32), valid)
   caught = masked_mean((fake < 0).astype(jnp.float32), valid_copies)
   metrics = {"generator": generator, "discriminator": judging, "discriminator_accuracy": (right + caught) / 2}

@@ -40,7 +40,6 @@ def create(
   lift: str = "free",
   size: float | None = None,
   noise: float = 0.0,
-  r1: float = 0.0,
   loss: str = "l2",
   bone_weight: float = 1.0,
   scale: float = 1.0,
@@ -63,7 +62,7 @@ def create(
   if objective not in ("adversary", "cycle"):
     raise ValueError(f"objective={objective!r}, expected 'adversary' or 'cycle'")
   shared: dict[str, Any] = dict(azimuth=azimuth, elevation=elevation, vertical=vertical, lift=lift, size=size)
-  shared.update(noise=noise, r1=r1)
+  shared.update(noise=noise)
   modules = lifter, codec, discriminator
   terms = {
     "adversary": objectives.random_projection(*modules, **shared),

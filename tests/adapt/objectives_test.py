@@ -168,16 +168,9 @@ def test_the_scenes_vertical_is_taken_or_else_that_of_the_poses():
   close(run(None, "scene"), run(objectives.upright(poses, SKELETON), "scene"))
 
 
-def test_a_gradient_penalty_and_noise_are_what_they_say():
+def test_noise_is_on_what_the_discriminator_sees():
   variables, inputs = data()
   at = functools.partial(objectives.random_projection, LIFTER, CODEC, JUDGE)
-  (_, plain, _), (_, punished, _) = (at(r1=r1)(variables, inputs, KEY) for r1 in (0.0, 3.0))
-  step, slope = 1e-2, 0.0
-  for i in np.ndindex(17, 2):  # the judge is piecewise almost linear; central differences
-    moved = np.zeros((1, 1, 17, 2), np.float32)
-    moved[(0, 0, *i)] = step
-    slope += ((judge(variables, inputs + moved) - judge(variables, inputs - moved)) / (2 * step)) ** 2
-  close(punished - plain, 1.5 * slope.mean(), rtol=2e-2)
   seen = [at(noise=noise)(variables, inputs, KEY)[1] for noise in (0.0, 1e-6, 0.5)]
   close(seen[0], seen[1], rtol=1e-3)
   assert abs(seen[2] - seen[0]) > 1e-3

@@ -96,7 +96,6 @@ def test_the_game_is_logged_and_both_heads_are_validated(tmp_path):
     size=4.2,
     vertical="scene",
     noise=0.05,
-    r1=0.1,
     discriminator_options=dict(width=16),
     objective="cycle",
   )
