@@ -68,6 +68,16 @@ def add_iso(config: ConfigDict, objective: str = "cycle") -> ConfigDict:
   return config
 
 
+def balance_iso(config: ConfigDict, *, bones_m: float) -> ConfigDict:
+  """Gives ISO's two players even chances (docs/iso.md); bones_m: how long all bones of a source's body are together.
+
+  People turn about the scene's vertical, depth is lifted along the rays of a whole body, and the discriminator sees
+  poses with noise of a twentieth of their size.
+  """
+  config.method_options.update(vertical="scene", elevation=0.0, lift="bones", size=bones_m, noise=0.05)
+  return config
+
+
 def lift_directly(config: ConfigDict, *, quick: bool, **model_options) -> ConfigDict:
   """Turns an experiment into plain regression of joints as Martinez et al. train: no bone term, no mirroring."""
   config.model_options = dict(MARTINEZ_MLP, **model_options)

@@ -192,7 +192,8 @@ def _instances(trained: Trained, clips: Sequence[Clip], rows: evaluation.Rows) -
   encoded = evaluation.in_batches(lambda b: evaluation.encode_both(b, codec=codec), batch, 4096)
   seen = {name: batch[name] for name in ("keypoints_2d", "confidence", "camera", "present") if name in batch}
   fresh = np.array([min(PER_SECOND / clip.fps, 1.0) for clip in clips], np.float32)
-  return {**encoded, **seen, "fresh": fresh[rows.clip]}
+  valid = np.concatenate([clip.valid for clip in clips])[rows.frame]
+  return {**encoded, **seen, "valid": valid, "fresh": fresh[rows.clip]}
 
 
 def _pick(tree: Any, rows: np.ndarray | int) -> Any:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from jaxpose.adapt.adapt import MODES
 
 from benchmarks.iso_study.methods import Method
 from benchmarks.iso_study.settings import Settings
 from jaxpose import adaptation, progress, report, runs
 from jaxpose import config as configs
-from jaxpose.adapt.adapt import MODES
 from jaxpose.config import DataConfig
 from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from jaxpose.adapt import weighted
 from jaxpose.adapt.adapt import MODES
+
+from jaxpose.adapt import weighted
 from jaxpose.runs import RECOMMENDED, AdaptConfig
 
 

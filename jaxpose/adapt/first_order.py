@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxpose.adapt.adapter import Adapter, Instance
-from jaxpose.adapt.objectives import Objective, Variables
+from jaxpose.methods.objectives import Objective, Variables
 
 Infer = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 PAPER_GROUPS = ("trunk", "self_supervised_head", "discriminator")
@@ -52,7 +52,8 @@ def adapter(
 
   def adapt(variables, state: State, instance: Instance, key) -> State:
     moments = state.moments if keep_moments else tx.init(state.params)
-    params, moments = descend(variables, state.params, moments, instance["inputs"][None], key)
+    rows = jnp.where(instance["valid"][:, None, None], instance["inputs"], 0)[None]  # no joint, no part in a loss
+    params, moments = descend(variables, state.params, moments, rows, key)
     return State(params, moments if keep_moments else ())
 
   def predict(variables, state: State, instances: Instance, key) -> dict[str, jax.Array]:

@@ -253,8 +253,8 @@ def observe(
   by its confidence.
   """
   confidence = jnp.asarray(view["confidence"])
-  if "present" in view:
-    confidence *= view["present"][..., None]
+  for frames in ("present", "valid"):
+    confidence *= view[frames][..., None] if frames in view else 1
   points, present = fill_missing(jnp.asarray(view["keypoints_2d"]), confidence[..., None] > 0, codec.skeleton.root)
   rays = cameras.unproject(points, view["camera"])
   count = jnp.maximum(present.sum(-2, keepdims=True), 1)

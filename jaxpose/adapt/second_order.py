@@ -52,8 +52,8 @@ class State(NamedTuple):
 def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   """The adapter of a lifter for windows of `window` frames; the same object for equal ones. `init` is told a `Known`.
 
-  Instances hold, beside "inputs" and "flipped", "keypoints_2d", "confidence", "camera" (and "present") of a window, and
-  "fresh": for how many independent frames each of its frames counts in the belief.
+  Instances hold, beside "inputs" and "flipped", "keypoints_2d", "confidence", "camera" (and "present") of a window;
+  "valid", the frames that count; "fresh": for how many independent ones each of them does in the belief.
   """
   skeleton = codec.skeleton
   bones, mirrored = np.array(skeleton.bones), mirrored_bones(skeleton)
@@ -117,7 +117,7 @@ def belief(state: State) -> Belief:
 
 def _both(instance: Instance, skeleton: Skeleton) -> dict[str, Any]:
   """The window and its mirror image, stacked."""
-  seen = {n: instance[n] for n in ("keypoints_2d", "confidence", "camera", "present") if n in instance}
+  seen = {n: instance[n] for n in ("keypoints_2d", "confidence", "camera", "present", "valid") if n in instance}
   mirror = transforms.flip(seen, skeleton)
   views = {**seen, "inputs": instance["inputs"]}, {**mirror, "inputs": instance["flipped"]}
   return jax.tree.map(lambda a, b: jnp.stack([a, b]), *views)

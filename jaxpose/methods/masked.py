@@ -13,12 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
 from jaxpose.codec.image_25d import Image25D
 from jaxpose.codec.root_rms import RootRms, unit_rms
 from jaxpose.data import detector
-from jaxpose.methods import method, motion_terms, supervised
+from jaxpose.methods import method, motion_terms, objectives, supervised
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models.lifter import Lifter
 

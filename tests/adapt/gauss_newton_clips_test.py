@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxpose.adapt.gauss_newton import Solver
 from numpy.testing import assert_allclose
 
 from jaxpose import adaptation, runs
 from jaxpose.adapt import adapt, gauss_newton, matrix_free, online, residuals
-from jaxpose.adapt.gauss_newton import Solver
 from jaxpose.methods import supervised
 from jaxpose.models import lifter as lifters
 from tests import helpers

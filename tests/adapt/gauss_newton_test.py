@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxpose.adapt.gauss_newton import Solver
 from numpy.testing import assert_allclose
 
 from jaxpose import distributed, models
 from jaxpose.adapt import adapt, gauss_newton, objectives, online, residuals, structure
-from jaxpose.adapt.gauss_newton import Solver
 from jaxpose.models import lifter as lifters
 from tests.adapt.tiny import CODEC, KEY, LIFTER, SKELETON, model
 

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from jaxpose.adapt.online import OnlineState
 
 from jaxpose.adapt import saved
-from jaxpose.adapt.online import OnlineState
 
 SETTINGS = {"mode": "online", "num_steps": 1, "objective": "reprojection", "weights": "a" * 64}
 

@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from jaxpose.adapt.adapt import MODES
 
 from benchmarks.iso_study import (
   cells,
@@ -22,7 +23,6 @@ from benchmarks.iso_study import (
 from benchmarks.iso_study import study as whole
 from benchmarks.iso_study.methods import METHODS, PAPER, footnotes
 from jaxpose import experiment, skeleton
-from jaxpose.adapt.adapt import MODES
 from tests import helpers
 
 H36M = skeleton.get("h36m_17")

@@ -9,9 +9,9 @@ import pytest
 
 from jaxpose import codec as codecs
 from jaxpose import skeleton
-from jaxpose.adapt import objectives
+from jaxpose.geometry import camera as cameras
 from jaxpose.geometry import projection
-from jaxpose.methods import iso
+from jaxpose.methods import iso, objectives
 from jaxpose.models import discriminator, mlp
 from jaxpose.models import lifter as lifters
 from tests import helpers
@@ -106,7 +106,7 @@ def test_a_depth_lift_without_rotation_gives_back_the_input(name, size):
 
 
 def test_wrong_lifts_are_explained():
-  with pytest.raises(ValueError, match="lift='rays', expected 'free' or 'depth'"):
+  with pytest.raises(ValueError, match="lift='rays', expected 'free', 'depth' or 'bones'"):
     objectives.lifting(CODEC, "rays")
   with pytest.raises(ValueError, match="codec 'root_rms' and size=None: it needs a size"):
     objectives.lifting(CODEC, "depth")
@@ -114,6 +114,65 @@ def test_wrong_lifts_are_explained():
     objectives.lifting(codecs.build("screen", SKELETON), "depth", 0.3)
   with pytest.raises(ValueError, match="size=0.3 is for lift='depth'"):
     objectives.lifting(CODEC, "free", 0.3)
+  with pytest.raises(ValueError, match="lift='bones' with codec 'root_rms' and size=None: it needs a size"):
+    objectives.lifting(CODEC, "bones")
+  with pytest.raises(ValueError, match="vertical='world', expected 'camera' or 'scene'"):
+    objectives.adversary(LIFTER, CODEC, JUDGE, vertical="world")
+
+
+@pytest.mark.parametrize("name", ["root_rms", "canonical"])
+def test_a_lift_by_bones_gives_back_the_input_and_a_whole_body(name):
+  codec = codecs.build(name, SKELETON)
+  clip = helpers.clip(6)
+  inputs = codec.encode(clip.keypoints_2d, clip.camera)
+  outputs = jnp.asarray([0.1, 1.0, 5.0] * 2)[:, None, None] * jax.random.normal(KEY, (6, 17, 3))
+  pose = np.asarray(objectives.lifting(codec, "bones", 4.0)(outputs, inputs))
+  close(codec.project(pose), inputs, atol=2e-5)
+  child, parent = np.transpose(SKELETON.bones)
+  close(np.linalg.norm(pose[:, child] - pose[:, parent], axis=-1).sum(-1), 4.0, rtol=0.15)
+  assert not pose[:, 0].any()
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_upright_is_the_way_from_the_feet_to_the_chest(frames):
+  turn = np.asarray(projection.sample_rotation(KEY, (4,)))
+  standing = np.broadcast_to(helpers.STANDING, (4, frames, 17, 3))
+  up = objectives.upright(jnp.asarray(standing @ np.swapaxes(turn, -1, -2)[:, None], jnp.float32), SKELETON)
+  feet = standing[:, :, [SKELETON.index("left_ankle"), SKELETON.index("right_ankle")]].mean(2)
+  expected = np.einsum("nij,ntj->nti", turn, standing[:, :, SKELETON.index("thorax")] - feet)
+  close(up, expected / np.linalg.norm(expected, axis=-1, keepdims=True), atol=1e-5)
+  more = np.concatenate([standing, 9 * standing[..., [1, 2, 0]]], 1).astype(np.float32)
+  valid = jnp.arange(2 * frames) < frames
+  close(
+    objectives.upright(jnp.asarray(more), SKELETON, jnp.tile(valid, (4, 1)))[:, :1],
+    objectives.upright(jnp.asarray(standing), SKELETON)[:, :1],
+  )
+
+
+def test_the_scenes_vertical_is_taken_or_else_that_of_the_poses():
+  variables, inputs = data()
+  run = jax.jit(
+    lambda up, vertical: objectives.random_projection(
+      LIFTER, CODEC, JUDGE, weight_2d=1.0, vertical=vertical, lift="depth", size=0.3
+    )(variables, inputs, KEY, up=up)[0],
+    static_argnums=1,
+  )
+  level = jnp.broadcast_to(jnp.asarray([0.0, -1.0, 0.0]), (6, 1, 3))
+  leaning = jnp.broadcast_to(jnp.asarray([0.0, -0.8, -0.6]), (6, 1, 3))
+  close(run(level, "scene"), run(leaning, "camera"))
+  assert abs(run(leaning, "scene") - run(level, "scene")) > 1e-3
+  features, _ = lifters.apply(LIFTER.trunk, variables, "trunk", inputs)
+  outputs, _ = lifters.apply(LIFTER.head, variables, "self_supervised_head", features)
+  poses = objectives.lifting(CODEC, "depth", 0.3)(outputs, inputs)
+  close(run(None, "scene"), run(objectives.upright(poses, SKELETON), "scene"))
+
+
+def test_noise_is_on_what_the_discriminator_sees():
+  variables, inputs = data()
+  at = functools.partial(objectives.random_projection, LIFTER, CODEC, JUDGE)
+  seen = [at(noise=noise)(variables, inputs, KEY)[1] for noise in (0.0, 1e-6, 0.5)]
+  close(seen[0], seen[1], rtol=1e-3)
+  assert abs(seen[2] - seen[0]) > 1e-3
 
 
 def test_frames_of_a_window_turn_together():
@@ -145,15 +204,52 @@ def test_reprojection_and_bones_move_the_trunk_under_the_supervised_head():
 
 def test_a_missing_joint_is_compared_with_nothing():
   variables, inputs = data()
-  missing = inputs.at[:, :, 13].set(0)
-  pose = LIFTER.apply(lifters.parts(variables, "trunk", "head"), missing)
-  seen = [j for j in range(17) if j != 13]
-  expected = ((CODEC.project(pose) - missing)[:, :, seen] ** 2).sum((-1, -2)).mean()
+  clip, confidence = helpers.clip(6), np.ones((6, 17), np.float32)
+  confidence[:, [5, 13]] = 0
+  missing = CODEC.encode(clip.keypoints_2d, clip.camera, confidence)[:, None]
+  pose = np.asarray(LIFTER.apply(lifters.parts(variables, "trunk", "head"), missing), np.float64)
+  seen = [j for j in range(17) if j not in (5, 13)]
+  pose = pose - pose[:, :, :1]
+  rays = (pose[..., :2] / np.maximum(5 + pose[..., 2:], 0.5))[:, :, seen]  # before the codec's camera, at 5 m
+  rays /= np.sqrt((rays**2).mean((-1, -2), keepdims=True))
+  expected = ((rays - np.asarray(missing)[:, :, seen]) ** 2).sum((-1, -2)).mean()
   close(objectives.reprojection(LIFTER, CODEC, weight=1.0)(variables, missing, KEY)[0], expected)
   cycle = objectives.cycle(LIFTER, CODEC, JUDGE)
   gradient = jax.jit(jax.value_and_grad(lambda p: cycle({**variables, "params": p}, jnp.zeros_like(inputs), KEY)[0]))
   value, grads = gradient(variables["params"])
   assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("missing", [(), (3, 6), (0,), (0, 9, 10)])
+def test_the_true_pose_has_no_reprojection_loss_whatever_joints_are_missing(monkeypatch, missing):
+  lens = helpers.clip(6).camera
+  pose = helpers.STANDING + np.random.default_rng(0).normal(0, 0.05, (6, 17, 3))
+  pose = (pose - pose[:, :1] + [0, 0, 5]).astype(np.float32)  # on the axis, at the codec's depth
+  confidence = np.ones((6, 17), np.float32)
+  confidence[:, missing] = 0
+  lens = lens._replace(radial=np.zeros(3, np.float32), tangential=np.zeros(2, np.float32))
+  inputs = CODEC.encode(cameras.project(jnp.asarray(pose), lens), lens, jnp.asarray(confidence))[:, None]
+  monkeypatch.setattr(objectives, "_predict", lambda *_: jnp.asarray(pose - pose[:, :1])[:, None])
+  value, _ = objectives.reprojection(LIFTER, CODEC)({}, inputs, KEY)
+  assert value < 1e-8
+  monkeypatch.setattr(
+    objectives,
+    "_predict",
+    lambda *_: jnp.asarray(pose - pose[:, :1])[:, None] * np.float32([1.05, 1, 1]).reshape(1, 1, 1, 3),
+  )
+  assert objectives.reprojection(LIFTER, CODEC)({}, inputs, KEY)[0] > 1e-4
+
+
+def test_frames_without_any_joint_take_no_part():
+  variables, inputs = data()
+  more = jnp.concatenate([inputs, jnp.zeros_like(inputs[:2])])
+  still = dict(azimuth=0.0, elevation=0.0)  # no draw that depends on the number of rows
+  for own in (
+    objectives.reprojection(LIFTER, CODEC),
+    objectives.cycle(LIFTER, CODEC, JUDGE, **still),
+  ):
+    gradient = jax.jit(jax.value_and_grad(lambda p, x, own=own: own({**variables, "params": p}, x, KEY)[0]))
+    jax.tree.map(close, gradient(variables["params"], more), gradient(variables["params"], inputs))
 
 
 def test_copies_are_rows_written_out():
