@@ -96,7 +96,7 @@ def residuals(problem: Problem, pose: Array, latent: Array, place: Array, first:
 
 
 def _frame_residuals(problem: Problem, pose, latent, place, first, rays, weight, certain) -> Array:
-  seen = pose + place
+  seen = pose + place[None]
   image = (seen[:, :2] / jnp.maximum(seen[:, 2:], NEAREST) - rays) * weight[:, None]
   lengths = problem.mean + problem.factor @ latent
   bones = (_lengths(pose, problem.bones) - lengths) * certain
@@ -187,7 +187,7 @@ def _conjugate_gradients(at: Linear, prior_m: float, tau, forward, backward, of_
   """
   size = at.pose.shape[1]
   rough = 0.1 * prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2) + at.latent @ jnp.swapaxes(at.latent, 1, 2)
-  cholesky = jnp.linalg.cholesky(rough + jnp.eye(size))
+  cholesky = jnp.linalg.cholesky(rough + jnp.eye(size)[None])
   precondition = jax.vmap(lambda c, rows: jax.scipy.linalg.cho_solve((c, True), rows))
 
   def kernel(rows):

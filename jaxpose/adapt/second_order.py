@@ -55,7 +55,7 @@ def adapter(
   def explain(variables, view, mean, factor):
     lift, shape, _ = fit.lifting(lifter, codec, variables, view)
     rays, weight, there = fit.observe(view, codec, noise)
-    certain = there[:, None] / (fit.BONE_NOISE * mean)
+    certain = there[:, None] / (fit.BONE_NOISE * mean)[None]
     problem = Problem(lift, shape, bones, rays, weight, certain, mean, factor, tau, prior_m)
     solution = fit.solve(problem)
     return solution.offsets[0], *fit.length_information(problem, solution, kernel)

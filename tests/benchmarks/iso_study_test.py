@@ -136,9 +136,7 @@ def study(**changes):
 
 def untrained(config):
   codec = experiment.build_codec(config, H36M)
-  return experiment.Trained(
-    config, codec, experiment.build_method(config, codec), {}, 1000, {"bone_lengths": [0.3] * 16}
-  )
+  return experiment.Trained(config, codec, experiment.build_method(config, codec), {}, 1000, helpers.statistics())
 
 
 def test_a_cell_is_known_by_everything_that_decides_it():
