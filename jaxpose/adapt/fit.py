@@ -60,7 +60,7 @@ class Problem(NamedTuple):
   mean: Array
   factor: Array
   tau: Array | float
-  prior_m: float
+  prior_m: Array | float
 
 
 class Solution(NamedTuple):
@@ -179,7 +179,7 @@ def objective(problem: Problem, first: Array, offsets: Array, latent: Array, pla
   return (rows**2).sum() + (offsets**2).sum() / problem.tau**2 + (latent**2).sum()
 
 
-def _conjugate_gradients(at: Linear, prior_m: float, tau, forward, backward, of_lengths, wanted, dual):
+def _conjugate_gradients(at: Linear, prior_m, tau, forward, backward, of_lengths, wanted, dual):
   """(y, J' y) with (tau^2 J J' + L L' + 1) y = wanted, from the last step's y.
 
   Preconditioned frame by frame by the same with prior_m^2 / 10 in place of the lifter's tau^2 J J', which measured as

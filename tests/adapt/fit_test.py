@@ -17,15 +17,17 @@ from jaxpose.adapt import fit
 from jaxpose.adapt.fit import Problem
 from jaxpose.geometry import camera as cameras
 from jaxpose.models import lifter as lifters
+from jaxpose.models import mlp
 from tests import helpers
 from tests.adapt import clip_models, tiny
 
 H36M = skeleton.get("h36m_17")
 BONES = np.array(H36M.bones)
-FRAMES, HIDDEN, TAU, PRIOR_M, NOISE = 2, 8, 0.7, 0.15, 0.01
+FRAMES, HIDDEN, TAU, PRIOR_M, NOISE = 2, 24, 1.0, 0.15, 0.006
 _rng = np.random.default_rng(0)
-IN, OUT = np.float32(_rng.normal(size=(HIDDEN, 12))), np.float32(_rng.normal(0, 0.15, (12, 51)))
+IN, OUT = np.float32(_rng.normal(size=(HIDDEN, HIDDEN))), np.float32(_rng.normal(size=(HIDDEN, 51)))
 OUT[:, :3] = 0  # the root does not move
+OUT *= PRIOR_M / (TAU * np.sqrt(((IN / 3 @ OUT[:, 3:]) ** 2).sum(0).mean()))  # what the prior makes of a coordinate
 
 
 def lift_by(base, scale, offsets):
@@ -45,11 +47,14 @@ def problem(base, rays, weight, mean, scale=1.0):
   return Problem(lift, like, BONES, rays, weight, certain, mean, factor, TAU, PRIOR_M * scale)
 
 
-@jax.jit
-def solve(base, rays, weight, mean, scale=1.0):
+def solved(base, rays, weight, mean, scale=1.0):
+  """(solution, first place, objective)."""
   own = problem(base, rays, weight, mean, scale)
   solution, first = fit.solve(own), fit.first_place(own, own.lift(jnp.zeros(own.like.shape)))
   return solution, first, fit.objective(own, first, solution.offsets, solution.latent, solution.place)
+
+
+solve = jax.jit(solved)
 
 
 def people(seed):
@@ -61,14 +66,14 @@ def people(seed):
 
 
 def seen(seed):
-  """(base, rays, weight, mean) of a person with other bones than the mean and a lifter that is wrong by 8 cm."""
+  """(base, rays, weight, mean) of a person with other bones than the mean and a lifter that is wrong by 5 cm."""
   rng, (pose, place) = np.random.default_rng(seed + 1), people(seed)
   whole = pose + place[:, None]
-  rays = whole[..., :2] / whole[..., 2:] + rng.normal(0, 1e-3, (FRAMES, 17, 2))
-  weight = np.where(rng.random((FRAMES, 17)) < 0.15, 0, 1 / NOISE)
-  base = pose + rng.normal(0, 0.08, pose.shape)
+  rays = whole[..., :2] / whole[..., 2:] + rng.normal(0, 0.3 * NOISE, (FRAMES, 17, 2))
+  weight = np.where(rng.random((FRAMES, 17)) < 0.1, 0, 1 / NOISE)
+  base = pose + rng.normal(0, 0.05, pose.shape)
   base -= base[:, :1]
-  mean = lengths_of(helpers.STANDING) * rng.uniform(0.85, 1.15, len(BONES))
+  mean = lengths_of(helpers.STANDING) * rng.uniform(0.9, 1.1, len(BONES))
   return tuple(map(np.float32, (base, rays, weight, mean)))
 
 
@@ -94,10 +99,8 @@ def split(flat):
   return offsets.reshape(FRAMES, HIDDEN), latent, place.reshape(FRAMES, 3)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_solution_is_as_good_as_scipys(seed):
-  own = seen(seed)
-  solution, first, value = solve(*own)
+def scipys(own, first):
+  """(every residual, start, the least sum of squares): of the flat vector of all unknowns, by SciPy."""
   pose_of, rows = rows_of(*own, first)
 
   def everything(flat):
@@ -105,12 +108,41 @@ def test_the_solution_is_as_good_as_scipys(seed):
     return np.concatenate([rows(pose_of(offsets), latent, place).ravel(), offsets.ravel() / TAU, latent])
 
   start = np.concatenate([np.zeros(FRAMES * HIDDEN + len(BONES)), np.ravel(first)])
-  found = np.concatenate([np.ravel(solution.offsets), solution.latent, np.ravel(solution.place)])
-  np.testing.assert_allclose(value, (everything(found) ** 2).sum(), rtol=1e-4)
   reference = optimize.least_squares(everything, start, xtol=1e-12, ftol=1e-12, gtol=1e-12)
-  began, least = (everything(start) ** 2).sum(), 2 * reference.cost
-  assert least < 0.5 * began
-  assert least * (1 - 1e-5) < value < 1.01 * least
+  return everything, start, 2 * reference.cost
+
+
+def flat(solution):
+  return np.concatenate([np.ravel(solution.offsets), solution.latent, np.ravel(solution.place)])
+
+
+@functools.cache
+def patient():
+  """The solver with enough steps and iterations to end where nothing is left to gain."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(fit, "STEPS", 25)
+    patch.setattr(fit, "ITERATIONS", 200)
+    return jax.jit(lambda *own: solved(*own)).lower(*seen(0)).compile()  # not what `solve` has traced
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_enough_steps_end_at_scipys_minimum(seed):
+  own = seen(seed)
+  solution, first, value = patient()(*own)
+  everything, start, least = scipys(own, first)
+  np.testing.assert_allclose(value, (everything(flat(solution)) ** 2).sum(), rtol=1e-3)
+  assert least < 0.1 * (everything(start) ** 2).sum()
+  assert value < 1.01 * least
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_steps_taken_gain_nine_tenths_of_what_there_is(seed):
+  own = seen(seed)
+  solution, first, value = solve(*own)
+  everything, start, least = scipys(own, first)
+  began = (everything(start) ** 2).sum()
+  np.testing.assert_allclose(value, (everything(flat(solution)) ** 2).sum(), rtol=1e-3)
+  assert value - least < 0.1 * (began - least)
 
 
 def test_derivatives_are_finite_differences_and_places_are_projected_out():
@@ -260,7 +292,9 @@ def test_a_keypoints_noise_is_a_share_of_what_the_person_spans():
 @pytest.mark.parametrize("window", [1, 3])
 def test_offsets_are_changes_of_the_first_layers_bias(window):
   if window == 1:
-    lifter, variables, inputs = tiny.model()
+    inputs = tiny.model()[2]
+    lifter = mlp.create(width=16, trunk_blocks=0, head_blocks=0)
+    variables = lifter.init(tiny.KEY, inputs)
   else:
     lifter, variables, inputs = clip_models.method().lifter, clip_models.variables(), clip_models.instances()["inputs"]
   run = functools.partial(lifters.predict, lifter, variables, inputs)

@@ -70,12 +70,11 @@ def model(window=1):
 
 
 @pytest.mark.parametrize("window", [1, 3])
-def test_it_moves_a_pose_and_learns_proportions(window):
+def test_any_model_is_solved_for(window):
   run, own = model(window)
   state, outputs = run(pick(own, 0))
   assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, outputs)))
   assert outputs["inputs"].shape == outputs["flipped"].shape == (window, 17, 3)
-  assert np.abs(state.offsets).max() > 1e-2
   assert np.trace(state.belief.information) > np.trace(STRANGER.information)
 
 
@@ -117,34 +116,6 @@ def test_frames_that_only_fill_a_window_take_no_part():
     close(outputs[name][:2], same[name][:2])
   whole, _ = run({**one, "present": np.ones(3, bool)})
   assert np.abs(whole.belief.information - state.belief.information).max() > 1
-
-
-@pytest.mark.parametrize("window", [1, 3])
-def test_a_mirror_image_has_the_mirrored_answer(window):
-  run, own = model(window)
-  codec = tiny.CODEC if window == 1 else clip_models.CODEC
-  clip = helpers.clip(6)
-  clip.confidence[:, 5] = 0.3
-  seen = {"keypoints_2d": clip.keypoints_2d, "confidence": clip.confidence, "camera": clip.camera}
-  mirrored = transforms.flip(seen, H36M)
-  mirror = helpers.clip(
-    6,
-    keypoints_2d=np.asarray(mirrored["keypoints_2d"]),
-    confidence=np.asarray(mirrored["confidence"]),
-    camera=mirrored["camera"],
-  )
-  known = person.know(STRANGER, H36M, {"left_knee": 0.5, "right_elbow": 0.2})
-  turned = person.know(STRANGER, H36M, {"right_knee": 0.5, "left_elbow": 0.2})
-  one, same = (
-    run(pick(instances(clip, codec, window), 0), known),
-    run(pick(instances(mirror, codec, window), 0), turned),
-  )
-  order = second_order.mirrored_bones(H36M)
-  close(same[1]["flipped"], one[1]["inputs"])
-  close(same[1]["inputs"], one[1]["flipped"])
-  close(same[0].belief.information[order][:, order], one[0].belief.information, rtol=1e-2, atol=2.0)
-  close(same[0].belief.vector[order], one[0].belief.vector, rtol=1e-2, atol=2.0)
-  assert np.abs(one[1]["inputs"] - one[1]["flipped"]).max() > 1e-2
 
 
 def test_every_bone_has_its_mirror():
@@ -226,30 +197,49 @@ def stream(made, variables, own, **options):
   return outputs[0], states[0]
 
 
+def test_a_mirror_image_has_the_mirrored_answer():
+  made, variables, own = film()
+  one = pick(own, 3)
+  seen = transforms.flip({name: one[name] for name in ("keypoints_2d", "confidence", "camera")}, H36M)
+  mirror = {**one, **seen, "inputs": one["flipped"], "flipped": one["inputs"]}
+  beliefs = [{"left_knee": 0.5, "right_elbow": 0.2}, {"right_knee": 0.5, "left_elbow": 0.2}]
+
+  @jax.jit
+  def run(instance, belief):
+    state = made.adapt(variables, made.init(variables, belief), instance, KEY)
+    return state, made.predict(variables, state, jax.tree.map(lambda x: x[None], instance), KEY)
+
+  (state, outputs), (turned, same) = (
+    run(w, person.know(STRANGER, H36M, known)) for w, known in zip((one, mirror), beliefs)
+  )
+  order = second_order.mirrored_bones(H36M)
+  close(same["flipped"], outputs["inputs"])
+  close(same["inputs"], outputs["flipped"])
+  close(turned.belief.information[order][:, order], state.belief.information, rtol=1e-2, atol=1.0)
+  close(turned.belief.vector[order], state.belief.vector, rtol=1e-2, atol=1.0)
+  assert np.abs(outputs["inputs"] - outputs["flipped"]).max() > 1e-2
+  assert np.abs(state.offsets).max() > 0.1
+
+
 def test_a_stream_learns_a_persons_proportions_and_predicts_better_by_them():
   made, variables, own = film()
   truth = LENGTHS * FACTORS / (LENGTHS * FACTORS).sum()
   outputs, state = stream(made, variables, own)
   errors = [np.abs(proportions(b) - truth).sum() for b in (STRANGER, state.belief)]
-  assert errors[1] < 0.4 * errors[0]
+  assert errors[1] < 0.25 * errors[0]
+  ends = [H36M.names[child] for child, _ in H36M.bones]
+  known = person.know(STRANGER, H36M, dict(zip(ends, map(float, LENGTHS * FACTORS))))
+  run = functools.partial(adapters.alone, made, variables, own, np.arange(COUNT), KEY, chunk=COUNT, together=COUNT)
+  (told, _), (alone, _) = run(starts=jax.tree.map(_repeated, known)), run()
   poses = someone(0, FACTORS)
-  lifted, adapted = (np.linalg.norm(x - poses, axis=-1).mean() for x in (_lifted(variables), outputs["inputs"][:, 0]))
-  assert adapted < 0.7 * lifted
-  known = person.prior(H36M, LENGTHS * FACTORS)
-  told, _ = adapters.alone(
-    made, variables, own, np.arange(COUNT), KEY, chunk=60, together=60, starts=jax.tree.map(_repeated, known)
-  )
-  alone, _ = adapters.alone(made, variables, own, np.arange(COUNT), KEY, chunk=60, together=60)
-  best, least = (np.linalg.norm(x["inputs"][:, 0] - poses, axis=-1).mean() for x in (told, alone))
-  assert best < adapted < least < lifted
+  lifted = variables["params"]["trunk"]["poses"][:COUNT, None]
+  found = told["inputs"], outputs["inputs"], alone["inputs"], lifted
+  wrong = [np.linalg.norm(x[:, 0] - poses, axis=-1).mean() for x in found]
+  assert wrong == sorted(wrong) and wrong[1] < 0.85 * wrong[2] < 0.6 * wrong[3]
 
 
 def _repeated(x):
   return np.stack([np.asarray(x)] * COUNT)
-
-
-def _lifted(variables):
-  return variables["params"]["trunk"]["poses"][:COUNT]
 
 
 def test_the_future_does_not_matter_and_a_stream_goes_on_where_it_was_cut():
@@ -279,15 +269,15 @@ def test_another_person_in_mid_stream_is_learnt_anew():
   made, variables, own = filmed(poses)
   _, first = stream(made, variables, pick(own, slice(0, COUNT)))
   assert first.doubt < second_order.DOUBT / 2
-  outputs, end = stream(made, variables, own, starts=[None])
+  outputs, end = stream(made, variables, own)
   alone, _ = stream(made, variables, pick(own, slice(COUNT, None)))
   truth = LENGTHS * other / (LENGTHS * other).sum()
   wrong = [np.abs(proportions(b) - truth).sum() for b in (first.belief, end.belief)]
   assert wrong[1] < 0.3 * wrong[0]
   # But for the frames it took to notice, the stream is one that began with the second person.
-  np.testing.assert_allclose(outputs["inputs"][-20:], alone["inputs"][-20:], atol=5e-3)
-  held = adapters.online(made, variables, [own], [np.arange(2 * COUNT)], KEY)[1][0].belief
-  assert np.trace(held.information) < 1.5 * np.trace(first.belief.information)
+  assert np.linalg.norm(outputs["inputs"][-20:] - alone["inputs"][-20:], axis=-1).mean() < 0.01
+  # What the first person's frames said is gone.
+  assert np.trace(end.belief.information) < 1.5 * np.trace(first.belief.information)
 
 
 def test_sensitivity_is_how_far_an_offset_moves_a_pose():
