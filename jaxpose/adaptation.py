@@ -135,7 +135,7 @@ def adapt_clips(
   subjects = [clips[int(rows.clip[np.argmax(stream == s)])].subject for s in range(len(names))]  # of each stream
   devices = jax.local_devices() if devices is None else list(devices)
   sharding = distributed.over_data(distributed.make_mesh(devices)) if len(devices) > 1 else None
-  facts: dict[str, float] = {"instances": len(rows.clip)}
+  facts = {"instances": float(len(rows.clip))}
   total = len(rows.clip) * (ROUNDS if config.mode == "video" else 1)
   with progress.bar(total, "instance", config.mode, enabled=show_progress) as bar:
     options = dict(sharding=sharding, progress=bar.update)
@@ -143,7 +143,7 @@ def adapt_clips(
       outputs = _video(trained, config, instances, stream, subjects, options)
     elif mode.streams:
       outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, options)
-      facts |= {"instances_before": before} if state_dir else {}
+      facts |= {"instances_before": float(before)} if state_dir else {}
     else:
       outputs, _ = _alone(
         trained, config, instances, known(trained, config, [clips[c].subject for c in rows.clip]), options
@@ -196,7 +196,7 @@ def _instances(trained: Trained, clips: Sequence[Clip], rows: evaluation.Rows) -
   return {**encoded, **seen, "valid": valid, "fresh": fresh[rows.clip]}
 
 
-def _pick(tree: Any, rows: np.ndarray | int) -> Any:
+def _pick(tree: Any, rows: Any) -> Any:
   return jax.tree.map(lambda x: x[rows], tree)
 
 

@@ -123,7 +123,8 @@ def predict(
   )
   with stopwatch.measure() as timing:
     predictions = once(clips, factors=factors)
-  return predictions, {"instances": sum(map(len, clips)), **_per_instance(timing, sum(map(len, clips)))}
+  count = float(sum(map(len, clips)))
+  return predictions, {"instances": count, **_per_instance(timing, count)}
 
 
 def _per_instance(timing: dict[str, float], count: float) -> dict[str, float]:

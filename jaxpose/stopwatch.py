@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import jax
 
-_compiled = [0.0, 0]  # seconds that all compilation of this process took, and how many programs
+_compiled = [0.0, 0.0]  # seconds that all compilation of this process took, and how many programs
 
 
 def _listen(event: str, duration_secs: float, **_) -> None:

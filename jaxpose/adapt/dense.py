@@ -15,11 +15,10 @@ def inverse(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Arr
 
   def sweep(k, carry):
     rest, logarithm = carry
-    row, column = rest[k], rest[:, k]
-    pivot = row[k]
-    here, there = places == k, (places == k)[:, None]
-    swept = jnp.where(here, -column[:, None] / pivot, rest - column[:, None] * (row / pivot))
-    swept = jnp.where(there, jnp.where(here, 1, row) / pivot, swept)
+    row, column, pivot = rest[k][None], rest[:, k][:, None], rest[k, k]
+    here, there = (places == k)[None], (places == k)[:, None]
+    inside = jnp.where(here, -column / pivot, rest - column * row / pivot)
+    swept = jnp.where(there, jnp.where(here, 1, row) / pivot, inside)
     return swept, logarithm + jnp.log(pivot)
 
   return jax.lax.fori_loop(0, len(matrix), sweep, (matrix, jnp.zeros((), matrix.dtype)))

@@ -98,7 +98,7 @@ def residuals(problem: Problem, pose: Array, lengths: Array, place: Array, first
 
 
 def _frame_residuals(bones, pose, lengths, place, first, rays, weight, certain) -> Array:
-  seen = pose + place
+  seen = pose + place[None]
   image = (seen[:, :2] / jnp.maximum(seen[:, 2:], NEAREST) - rays) * weight[:, None]
   body = (_lengths(pose, bones) - lengths) * certain
   return jnp.concatenate([image.reshape(-1), body, LOOSE * (place - first)])
@@ -187,7 +187,7 @@ def _conjugate_gradients(problem: Problem, at: Linear, forward, backward, of_len
   """
   own = 0.1 * problem.prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2)
   own += at.lengths @ problem.covariance @ jnp.swapaxes(at.lengths, 1, 2)
-  inverse, _ = jax.vmap(dense.inverse)(own + jnp.eye(own.shape[1]))
+  inverse, _ = jax.vmap(dense.inverse)(own + jnp.eye(own.shape[1])[None])
 
   def precondition(rows):
     return jnp.einsum("tmn,tn->tm", inverse, rows)
@@ -245,7 +245,7 @@ def length_information(
 
 
 def observe(
-  view: Mapping[str, Any], codec: Codec, noise: float
+  view: Mapping[str, Any], codec: Codec, noise: Array | np.ndarray | np.floating | float
 ) -> tuple[Float[Array, "T J 2"], Float[Array, "T J"], Float[Array, " T"]]:
   """(rays, weight, there) of a window: undistorted rays, 1 / their noise, and which frames hold anything.
 

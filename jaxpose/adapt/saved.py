@@ -45,7 +45,8 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, Sta
     shapes = [np.shape(t[name]) if name in t else None for t in (by_name, wanted)]
     if shapes[0] != shapes[1]:
       raise ValueError(f"the streams saved in {folder!r} do not fit: {name} is {shapes[0]}, this run has {shapes[1]}")
-  return jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
+  states = jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
+  return {name: (state, int(seen)) for name, (state, seen) in states.items()}
 
 
 def weights_digest(variables: Any) -> str:

@@ -61,7 +61,7 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   def explain(variables, known: Known, view, mean, covariance, precision):
     lift, like, _ = fit.lifting(lifter, codec, variables, view)
     rays, weight, there = fit.observe(view, codec, known.noise)
-    certain = there[:, None] / (fit.BONE_NOISE * mean)
+    certain = there[:, None] / (fit.BONE_NOISE * mean)[None]
     belief = mean, covariance, precision
     problem = Problem(lift, like, bones, rays, weight, certain, *belief, known.tau, known.prior_m)
     solution = fit.solve(problem)

@@ -53,7 +53,7 @@ class AdaptConfig:
   optimizer: str = "adam"  # adam | sgd | gauss_newton
   carry_optimizer: bool = False  # online: moments are kept from instance to instance
   prior_m: float = 0.15
-  noise: float = 0.06
+  noise: float = 0.14
   bones: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
   height: float | None = None
   stream: str = "clip"  # a stream is a clip, what a "camera" sees of a subject, or all that there is of a "subject"

@@ -1,4 +1,4 @@
-"""Vanilla adaptation against a plain loop written from Algorithm 1, and what must not change a result."""
+"""Gradient steps on instances alone against a plain loop of Algorithm 1, and what must not change a result."""
 
 import functools
 
@@ -10,7 +10,8 @@ import pytest
 
 from jaxpose import codec as codecs
 from jaxpose import distributed, skeleton
-from jaxpose.adapt import adapt
+from jaxpose.adapt import adapter as adapters
+from jaxpose.adapt import first_order, settings
 from jaxpose.methods import iso, supervised
 from jaxpose.models import discriminator, mlp
 from tests import helpers
@@ -40,9 +41,15 @@ def data():
   return jax.jit(METHOD.init)(BASE, one), {"inputs": inputs, "flipped": flipped}
 
 
-def run(split, instances, ids=IDS, **changes):
-  options = dict(infer=METHOD.infer, objective=METHOD.objectives["cycle"], tx=TX, num_steps=3, copies=4, chunk=3)
-  return adapt.vanilla(split, instances, ids, BASE, **{**options, **changes})
+@functools.cache
+def made(objective="cycle", **changes):
+  return first_order.adapter(
+    METHOD.infer, METHOD.objectives[objective], TX, **{**dict(num_steps=3, copies=4), **changes}
+  )
+
+
+def run(adapter, variables, instances, ids=IDS, **changes):
+  return adapters.alone(adapter, variables, instances, ids, BASE, **{**dict(chunk=3, together=1), **changes})[0]
 
 
 def algorithm_1(variables, instances, ids, groups, num_steps=3, copies=4):
@@ -71,133 +78,114 @@ def algorithm_1(variables, instances, ids, groups, num_steps=3, copies=4):
 def test_vanilla_is_algorithm_1():
   variables, instances = data()
   before = jax.tree.map(np.array, variables)
-  outputs, losses = run(adapt.split_variables(variables), instances)
-  expected = algorithm_1(variables, instances, IDS, adapt.PAPER_GROUPS)
+  outputs = run(made(), variables, instances)
+  expected = algorithm_1(variables, instances, IDS, first_order.PAPER_GROUPS)
   for name in instances:
     close(outputs[name], expected[name])
-  assert losses.shape == (len(IDS), 3) and np.isfinite(losses).all()
-  unadapted = METHOD.infer(variables, jnp.asarray(instances["inputs"]), BASE)
+  unadapted = INFER(variables, jnp.asarray(instances["inputs"]), BASE)
   assert np.abs(outputs["inputs"] - unadapted).max() > 0.01
   jax.tree.map(np.testing.assert_array_equal, before, variables)  # the source weights are untouched, to the bit
 
 
 def test_neither_order_nor_chunk_size_matters():
   variables, instances = data()
-  split = adapt.split_variables(variables)
-  outputs, _ = run(split, instances)
+  outputs = run(made(), variables, instances)
   order = np.argsort(IDS)
-  shuffled, _ = run(split, {k: v[order] for k, v in instances.items()}, IDS[order], chunk=100)
+  shuffled = run(made(), variables, {k: v[order] for k, v in instances.items()}, IDS[order], chunk=100)
   close(outputs["inputs"][order], shuffled["inputs"])
   close(outputs["flipped"][order], shuffled["flipped"])
 
 
 def test_eight_devices_give_what_one_gives():
   variables, instances = data()
-  split = adapt.split_variables(variables)
   sharding = distributed.over_data(distributed.make_mesh())
   assert sharding.num_devices == 8
-  spread, _ = run(split, instances, chunk=8, sharding=sharding)
-  close(spread["inputs"], run(split, instances)[0]["inputs"])
-  beside, _ = run(split, instances, chunk=8, sharding=sharding, side_by_side=True)
+  spread = run(made(), variables, instances, chunk=8, sharding=sharding)
+  close(spread["inputs"], run(made(), variables, instances)["inputs"])
+  beside = run(made(), variables, instances, chunk=16, together=2, sharding=sharding)
   close(beside["inputs"], spread["inputs"])
-  with pytest.raises(ValueError, match="chunk=3 must be a positive multiple of the 8 devices"):
-    run(split, instances, sharding=sharding)
-
-
-def test_zero_steps_are_inference():
-  variables, instances = data()
-  outputs, losses = run(adapt.split_variables(variables), instances, num_steps=0)
-  np.testing.assert_allclose(
-    outputs["inputs"], METHOD.infer(variables, jnp.asarray(instances["inputs"]), BASE), rtol=1e-5, atol=1e-6
-  )
-  assert losses.shape == (len(IDS), 0)
 
 
 def test_only_the_selected_parts_move():
   variables, instances = data()
-  split = adapt.split_variables(variables, ("trunk",))
-  assert set(split.adapted) == {"trunk"}
-  jax.tree.map(np.testing.assert_array_equal, adapt.merge(split), variables)
-  one = {k: v[0] for k, v in instances.items()}
-  options = dict(objective=METHOD.objectives["cycle"], tx=TX, num_steps=2, copies=4)
-  adapted, losses = jax.jit(functools.partial(adapt.adapt_one, **options))(split, one, BASE)
-  assert losses.shape == (2,) and jax.tree.structure(adapted) == jax.tree.structure(split.adapted)
-  moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), adapted, split.adapted)
+  adapter = made(groups=("trunk",), carried=True)
+  state = adapter.init(variables)
+  assert set(state.params) == {"trunk"} and state.moments == ()
+  jax.tree.map(np.testing.assert_array_equal, first_order.merge(variables, state.params), variables)
+  after = jax.jit(adapter.adapt)(variables, state, {k: v[0] for k, v in instances.items()}, BASE)
+  assert jax.tree.structure(after) == jax.tree.structure(state)
+  moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), after.params, state.params)
   assert any(jax.tree.leaves(moved))
 
 
 def test_groups_are_checked():
   variables, _ = data()
   with pytest.raises(ValueError, match="no parameters named 'trunc'; this model's are discriminator, head, self_sup"):
-    adapt.split_variables(variables, ("trunc", "head"))
+    first_order.select(variables, ("trunc", "head"))
   with pytest.raises(ValueError, match="selects no parameters; this model's are discriminator"):
-    adapt.split_variables(variables, ())
+    first_order.select(variables, ())
 
 
 def test_a_supervised_model_adapts_by_reprojection():
   variables, instances = data()
   plain = supervised.create(METHOD.lifter, CODEC)
   own = {c: {n: v for n, v in parts.items() if n in ("trunk", "head")} for c, parts in variables.items()}
-  split = adapt.split_variables(own)
-  assert set(split.adapted) == {"trunk"}
-  options = dict(infer=plain.infer, objective=plain.objectives["reprojection"], tx=optax.adam(1e-3), num_steps=8)
-  _, losses = adapt.vanilla(split, instances, IDS, BASE, **options, copies=1)
-  assert (losses[:, -1] < losses[:, 0]).all()
-  _, same = adapt.vanilla(split, instances, IDS, BASE, **options, copies=4)
-  close(losses, same)
+  assert set(first_order.select(own, first_order.PAPER_GROUPS)) == {"trunk"}
+  objective, tx = plain.objectives["reprojection"], optax.adam(1e-3)
+  one, four = (first_order.adapter(plain.infer, objective, tx, num_steps=8, copies=n) for n in (1, 4))
+  outputs = run(one, own, instances)
 
+  def error(poses):
+    return ((CODEC.project(poses) - instances["inputs"]) ** 2).sum((-1, -2, -3))
 
-def test_a_step_draws_equally_often_from_every_row():
-  _, instances = data()
-  recent = {k: v[:2] for k, v in instances.items()}
-  rows, copies = adapt.drawn_from(recent, 6)
-  np.testing.assert_array_equal(rows, recent["inputs"])
-  assert copies == 3
-  rows, copies = adapt.drawn_from(recent, 8, flip_rows=True)
-  np.testing.assert_array_equal(rows[2:], recent["flipped"])
-  assert copies == 2
-  with pytest.raises(ValueError, match="copies=6 must be a positive multiple of the 4 different rows"):
-    adapt.drawn_from(recent, 6, flip_rows=True)
-  with pytest.raises(ValueError, match="needs 'flipped'"):
-    adapt.drawn_from({"inputs": recent["inputs"]}, 4, flip_rows=True)
+  assert (error(outputs["inputs"]) < error(plain.infer(own, jnp.asarray(instances["inputs"]), BASE))).all()
+  close(outputs["inputs"], run(four, own, instances)["inputs"])
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 4])
 def test_side_by_side_is_one_after_another(num_steps):
   variables, instances = data()
-  split = adapt.split_variables(variables)
-  # 4 at a time, where a single step takes several together
-  both = [run(split, instances, num_steps=num_steps, side_by_side=s, chunk=4) for s in (True, False)]
-  jax.tree.map(close, *both)
-  assert both[0][1].shape == (len(IDS), num_steps)
+  adapter = made(num_steps=num_steps)
+  four, two, one = (run(adapter, variables, instances, together=n, chunk=4) for n in (4, 2, 1))
+  jax.tree.map(close, four, one)
+  jax.tree.map(close, two, one)
+
+
+def test_what_a_stream_needs_of_the_last_step_changes_no_prediction():
+  variables, instances = data()
+  jax.tree.map(close, *(run(made(carried=carried), variables, instances) for carried in (False, True)))
 
 
 def test_one_compilation_serves_every_chunk_and_call():
   variables, instances = data()
-  split = adapt.split_variables(variables)
-  run(split, instances)
-  before = adapt.vanilla_chunk._cache_size()
+  run(made(), variables, instances)
+  before = adapters._alone._cache_size()
   seen = []
-  run(split, instances, progress=seen.append)
-  run(split, {k: v[:4] for k, v in instances.items()}, IDS[:4])
-  assert adapt.vanilla_chunk._cache_size() == before
+  run(made(), variables, instances, progress=seen.append)
+  run(made(), variables, {k: v[:4] for k, v in instances.items()}, IDS[:4])
+  assert adapters._alone._cache_size() == before
   assert seen == [3, 3, 1]
 
 
-def test_every_instance_has_an_id():
+def test_what_is_kept_of_the_states_is_by_instance():
   variables, instances = data()
-  with pytest.raises(ValueError, match="2 ids for 7 instances"):
-    run(adapt.split_variables(variables), instances, IDS[:2])
+  adapter = made("reprojection", groups=("trunk",), carried=True)
+  _, kept = adapters.alone(adapter, variables, instances, IDS, BASE, chunk=3, together=3, keep=lambda s: s.params)
+  for i in (0, 6):
+    key, _ = jax.random.split(jax.random.fold_in(BASE, IDS[i]))
+    one = adapter.adapt(variables, adapter.init(variables), {k: v[i] for k, v in instances.items()}, key)
+    jax.tree.map(lambda a, b, i=i: close(a[i], b), kept, one.params)
 
 
 def test_modes_are_the_papers():
-  modes = {name: (m.online, m.num_steps, m.learning_rate, m.every) for name, m in adapt.MODES.items()}
+  modes = {name: (m.streams, m.num_steps, m.learning_rate, m.every) for name, m in settings.MODES.items()}
   assert modes == {
     "none": (False, 0, 0.0, 1),
     "vanilla": (False, 10, 2e-5, 1),
     "vanilla_lr": (False, 1, 2e-4, 1),
     "online": (True, 1, 2e-5, 1),
     "online_skip": (True, 1, 2e-5, 10),
+    "video": (True, 0, 0.0, 1),  # the library's
   }
 
 
