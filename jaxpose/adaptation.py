@@ -168,8 +168,8 @@ def _instances(trained: Trained, clips: Sequence[Clip], rows: evaluation.Rows) -
   return {**encoded, **seen, "fresh": fresh[rows.clip]}
 
 
-def _pick(instances: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-  return jax.tree.map(lambda x: x[rows], instances)
+def _pick(tree: Any, rows: np.ndarray) -> Any:
+  return jax.tree.map(lambda x: x[rows], tree)
 
 
 def _known(trained: Trained, config: AdaptConfig, subjects: Sequence[str]) -> list[person.Belief] | None:
