@@ -18,6 +18,8 @@ from tests import helpers
 from tests.adapt import clip_models
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+# Solves of single precision, by programs of other shapes: within a millimetre.
+near = functools.partial(np.testing.assert_allclose, atol=1e-3)
 QUICK = dict(objective="reprojection", learning_rate=1e-2, copies=1, num_steps=2)
 ONLINE = AdaptConfig(mode="online", **{**QUICK, "num_steps": 1}, every=2, carry_optimizer=True)
 SOLVED = {mode: AdaptConfig(mode=mode, optimizer="gauss_newton") for mode in ("vanilla", "online", "video")}
@@ -53,7 +55,7 @@ def test_saved_streams_go_on_where_they_were(tmp_path, config):
     for parts, poses in zip(got, own):
       parts.append(poses)
   for parts, poses in zip(got, whole):
-    close(np.concatenate(parts), poses)
+    _same(config)(np.concatenate(parts), poses)
   with pytest.raises(ValueError, match="two streams are called 'S1/walk 0/0'"):
     run(config, clips()[:1] * 2, state_dir=folder)
   with pytest.raises(ValueError, match="stream: saved 'clip', now 'camera'"):
@@ -75,6 +77,10 @@ def test_a_stream_that_was_adapted_otherwise_is_refused(tmp_path):
       run(config, state_dir=folder)
 
 
+def _same(config):
+  return near if config.optimizer == "gauss_newton" else close
+
+
 def _piece(clip, start, stop):
   names = ("keypoints_2d", "confidence", "joints_3d", "valid")
   return clip.replace(**{n: getattr(clip, n)[start:stop] for n in names})
@@ -84,27 +90,27 @@ def _piece(clip, start, stop):
 def test_a_stream_depends_on_no_other_stream(config):
   together, _ = run(config, clips(3))
   alone, _ = run(config, clips(3)[2:])
-  close(together[2], alone[0])
+  _same(config)(together[2], alone[0])
 
 
 @pytest.mark.parametrize("config", [AdaptConfig(**QUICK), ONLINE, *SOLVED.values()], ids=["adam", "sgd", *SOLVED])
 def test_eight_devices_give_what_one_gives(config):
   one, _ = run(config)
   eight, _ = run(config, devices=None)
-  jax.tree.map(close, one, eight)
+  jax.tree.map(_same(config), one, eight)
 
 
 def test_streams_of_a_subject_share_what_was_learnt():
   """Online, the second clip goes on from the first; in mode video, each knows what both said, whatever the order."""
   by_clip, by_subject = (run(dataclasses.replace(SOLVED["online"], stream=s))[0] for s in ("clip", "subject"))
-  close(by_clip[0], by_subject[0])
+  near(by_clip[0], by_subject[0])
   assert np.abs(by_clip[1] - by_subject[1]).max() > 1e-4
   video = dataclasses.replace(SOLVED["video"], stream="subject")
   (first, second), (last, other) = run(video)[0], run(video, clips()[::-1])[0]
-  close(first, other)
-  close(second, last)
+  near(first, other)
+  near(second, last)
   strangers = [c.replace(subject=s) for c, s in zip(clips(), ("S1", "S2"))]
-  jax.tree.map(close, run(video, strangers)[0], run(SOLVED["video"])[0])
+  jax.tree.map(near, run(video, strangers)[0], run(SOLVED["video"])[0])
 
 
 def test_a_video_knows_what_all_of_its_frames_say():
@@ -214,7 +220,7 @@ def test_every_setting_moves_a_number(name):
 def test_every_setting_is_tried():
   assert set(CHANGES) == {f.name for f in dataclasses.fields(AdaptConfig)} - {"chunk"}
   for config in (AdaptConfig(**QUICK), SOLVED["vanilla"]):
-    jax.tree.map(close, run(config)[0], run(dataclasses.replace(config, chunk=5))[0])
+    jax.tree.map(_same(config), run(config)[0], run(dataclasses.replace(config, chunk=5))[0])
 
 
 def test_what_is_known_of_a_person_is_a_persons_own():
@@ -225,7 +231,7 @@ def test_what_is_known_of_a_person_is_a_persons_own():
   np.testing.assert_allclose(other, plain_two, atol=1e-5)
   assert np.abs(one - plain_one).max() > 1e-4
   everyone = run(dataclasses.replace(config, bones={"": {"left_knee": 0.6}}), two)[0]
-  close(everyone[0], one)
+  near(everyone[0], one)
   assert np.abs(everyone[1] - plain_two).max() > 1e-4
   with pytest.raises(ValueError, match="no bone ends at 'left_kne'"):
     run(dataclasses.replace(config, bones={"": {"left_kne": 0.6}}), two)

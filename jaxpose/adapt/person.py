@@ -49,13 +49,11 @@ def moments(belief: Belief) -> tuple[Float[Array, " K"], Float[Array, "K K"], Fl
   return mean, covariance, dense.inverse(covariance)[0]
 
 
-def add(belief: Belief, information: Array, vector: Array, weight: Array | float = 1.0) -> Belief:
-  """The belief after another frame, whose information counts `weight`; one that is not finite is left out."""
+def add(belief: Belief, information: Array, vector: Array) -> Belief:
+  """The belief after another frame; one that is not finite is left out."""
   usable = jnp.isfinite(information).all() & jnp.isfinite(vector).all()
-  return Belief(
-    belief.information + weight * jnp.where(usable, information, 0.0),
-    belief.vector + weight * jnp.where(usable, vector, 0.0),
-  )
+  said = Belief(jnp.where(usable, information, 0.0), jnp.where(usable, vector, 0.0))
+  return Belief(belief.information + said.information, belief.vector + said.vector)
 
 
 def log_evidence(belief: Belief, information: Array, vector: Array) -> Float[Array, ""]:

@@ -23,13 +23,15 @@ from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
 from jaxpose.skeleton import Skeleton
 
+HORIZON = 3.0  # independent looks at a person, by whom it is asked whether it is another
+
 
 class Known(NamedTuple):
   """What an instance or a stream begins with: who it may be, and how far the model and the keypoints may be wrong.
 
   belief: of this person; stranger: of anybody. tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`. doubt:
-  nats by which a stranger explains a stream's last frames better, from which on it is one. All are data, so that runs
-  and settings share compiled programs.
+  nats by which a stranger explains the last frames better, from which on it is one. All are data, so that runs and
+  settings share compiled programs.
   """
 
   belief: Belief
@@ -41,10 +43,11 @@ class Known(NamedTuple):
 
 
 class State(NamedTuple):
-  """known, with what was learnt of the person; doubts, nats; offsets of the last instance and of its mirror image."""
+  """known, with what was learnt of the person; recent, what the last frames (`HORIZON`) said of it; offsets of the last
+  instance and of its mirror image."""
 
   known: Known
-  doubts: Array
+  recent: Belief
   offsets: Array
 
 
@@ -71,7 +74,8 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   def init(variables, known: Known) -> State:
     inputs = jnp.zeros((2, window, skeleton.num_joints, codec.channels))
     _, like = fit.first_layer(functools.partial(lifters.predict, lifter, variables, inputs))
-    return State(jax.tree.map(jnp.asarray, known), jnp.zeros(()), jnp.zeros(like.shape))
+    nothing = jax.tree.map(jnp.zeros_like, known.stranger)
+    return State(jax.tree.map(jnp.asarray, known), nothing, jnp.zeros(like.shape))
 
   def adapt(variables, state: State, instance: Instance, key) -> State:
     del key
@@ -80,10 +84,11 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
     turned = [jnp.stack([mean, mean[mirrored]]), *(jnp.stack([m, m[mirrored][:, mirrored]]) for m in matrices)]
     views = _both(instance, skeleton)
     offsets, information, vector = jax.vmap(functools.partial(explain, variables, known))(views, *turned)
-    information = instance["fresh"] * (information[0] + information[1][mirrored][:, mirrored])
-    vector = instance["fresh"] * (vector[0] + vector[1][mirrored])
-    belief, doubts = _learn(known, state.doubts, information, vector)
-    return State(known._replace(belief=belief), doubts, offsets)
+    fresh = instance["fresh"]
+    information = fresh * (information[0] + information[1][mirrored][:, mirrored])
+    said = Belief(information, fresh * (vector[0] + vector[1][mirrored]))
+    belief, recent = _learn(known, state.recent, said, jnp.exp(-fresh * window / HORIZON))
+    return State(known._replace(belief=belief), recent, offsets)
 
   def predict(variables, state: State, instances: Instance, key) -> dict[str, Array]:
     del key
@@ -100,14 +105,13 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   return Adapter(init, adapt, predict)
 
 
-def _learn(known: Known, doubts: Array, information: Array, vector: Array) -> tuple[Belief, Array]:
-  """The belief and the doubts after a frame; if these grow too large it is another person, of whom nothing is known."""
-  evidence = [person.log_evidence(b, information, vector) for b in (known.stranger, known.belief)]
-  against = evidence[0] - evidence[1]
-  doubts = jnp.maximum(doubts + jnp.where(jnp.isfinite(against), against, 0.0), 0.0)
-  changed = doubts > known.doubt
-  before = jax.tree.map(lambda a, b: jnp.where(changed, a, b), known.stranger, known.belief)
-  return person.add(before, information, vector), jnp.where(changed, 0.0, doubts)
+def _learn(known: Known, recent: Belief, said: Belief, keep: Array) -> tuple[Belief, Belief]:
+  """The belief after a frame, and what the last ones said; if a stranger had said that, only that is believed."""
+  belief, recent = person.add(known.belief, *said), person.add(Belief(*(keep * x for x in recent)), *said)
+  settled = Belief(*(a - b for a, b in zip(belief, recent)))
+  against = person.log_evidence(known.stranger, *recent) - person.log_evidence(settled, *recent)
+  anew = person.add(known.stranger, *recent)
+  return Belief(*(jnp.where(against > known.doubt, a, b) for a, b in zip(anew, belief))), recent
 
 
 def belief(state: State) -> Belief:

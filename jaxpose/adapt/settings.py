@@ -54,7 +54,7 @@ class AdaptConfig:
   carry_optimizer: bool = False  # online: moments are kept from instance to instance
   prior_m: float = 0.15
   noise: float = 0.14
-  bones: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+  bones: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict, hash=False)
   height: float | None = None
   stream: str = "clip"  # a stream is a clip, what a "camera" sees of a subject, or all that there is of a "subject"
   chunk: int | None = None  # instances (alone) or streams (online) at once; by the memory there is when None

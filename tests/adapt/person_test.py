@@ -54,7 +54,7 @@ def test_a_frame_that_is_not_finite_is_left_out():
 
 
 def test_a_stranger_is_the_sources_mean_and_is_less_known_where_data_sets_differ():
-  mean, covariance = person.moments(person.prior(H36M, LENGTHS))
+  mean, covariance, _ = person.moments(person.prior(H36M, LENGTHS))
   np.testing.assert_allclose(mean, LENGTHS, rtol=1e-5)
   limbs = {f"{side}_{joint}" for side in ("left", "right") for joint in ("knee", "ankle", "elbow", "wrist")}
   spread = [0.1 if H36M.names[child] in limbs else 0.3 for child, _ in H36M.bones]
@@ -66,7 +66,7 @@ def test_moments_are_those_of_the_normal_distribution():
   (information,), (vector,) = frames(1, 1)
   belief = person.add(person.prior(H36M, LENGTHS), information, vector)
   precision = np.float64(belief.information)
-  mean, covariance = person.moments(belief)
+  mean, covariance, _ = person.moments(belief)
   expected = np.linalg.solve(precision, np.float64(belief.vector))
   np.testing.assert_allclose(mean, expected, rtol=1e-3)
   kept = np.diag((0.01 * expected) ** 2)
@@ -76,7 +76,7 @@ def test_moments_are_those_of_the_normal_distribution():
 def test_a_measured_bone_is_known_and_the_others_stay():
   before = person.prior(H36M, LENGTHS)
   place, length = end("left_knee"), 0.55
-  mean, covariance = person.moments(person.know(before, H36M, {"left_knee": length}))
+  mean, covariance, _ = person.moments(person.know(before, H36M, {"left_knee": length}))
   spread, known = 0.1 * LENGTHS[place], 0.01 * length
   weight = spread**2 / (spread**2 + known**2)
   expected = LENGTHS.copy()
@@ -93,7 +93,7 @@ def test_a_height_scales_what_stands_upright_and_leaves_the_arms(height):
       upright[end(f"{side}_{name}")] = 0.5
   for name in ("spine", "thorax", "nose", "head_top"):
     upright[end(name)] = 1
-  mean, covariance = person.moments(person.know(person.prior(H36M, LENGTHS), H36M, {}, height))
+  mean, covariance, _ = person.moments(person.know(person.prior(H36M, LENGTHS), H36M, {}, height))
   prior_mean, prior = LENGTHS, np.float64(person.moments(person.prior(H36M, LENGTHS))[1])
   prior -= np.diag((0.01 * LENGTHS) ** 2)
   # Conditioning on upright @ lengths = 0.96 height, standard deviation 3 % of the height.

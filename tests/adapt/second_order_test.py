@@ -25,7 +25,7 @@ BONES = np.array(H36M.bones)
 KEY = jax.random.key(0)
 LENGTHS = np.array(helpers.statistics()["bone_lengths_m"])
 STRANGER = person.prior(H36M, LENGTHS)
-OPTIONS = dict(tau=np.float32(1.0), prior_m=np.float32(0.15), noise=np.float32(0.02))
+OPTIONS = dict(tau=np.float32(1.0), prior_m=np.float32(0.15), noise=np.float32(0.14))
 BEND = 0.1  # metres by which an offset of 1 moves a coordinate, in `Recall`
 close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
 
@@ -86,7 +86,7 @@ def model(window=1):
 def test_any_model_is_solved_for(window):
   run, own = model(window)
   state, outputs = run(pick(own, 0))
-  assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, outputs)))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves((state.known.belief, state.offsets, outputs)))
   assert outputs["inputs"].shape == outputs["flipped"].shape == (window, 17, 3)
   assert np.trace(state.known.belief.information) > np.trace(STRANGER.information)
 
@@ -112,7 +112,7 @@ def test_a_frame_with_nothing_in_it_teaches_nothing():
   empty = instances(helpers.clip(6, confidence=np.zeros((6, 17), np.float32)), tiny.CODEC)
   state, outputs = run(pick(empty, 0))
   jax.tree.map(np.testing.assert_array_equal, state.known.belief, STRANGER)
-  assert np.isfinite(outputs["inputs"]).all() and state.doubts == 0
+  assert np.isfinite(outputs["inputs"]).all() and not np.any(state.recent.information)
   np.testing.assert_allclose(state.offsets, 0, atol=1e-6)
 
 
@@ -288,8 +288,8 @@ def test_another_person_in_mid_stream_is_learnt_anew():
   other /= (LENGTHS * other).sum() / LENGTHS.sum()
   poses = np.concatenate([someone(0, FACTORS), someone(1, other)])
   made, variables, own = filmed(poses)
+  own["fresh"] /= 10  # ten frames a second
   _, first = stream(made, variables, pick(own, slice(0, COUNT)), doubt=DOUBT)
-  assert first.doubts < DOUBT / 2
   outputs, end = stream(made, variables, own, doubt=DOUBT)
   alone, _ = stream(made, variables, pick(own, slice(COUNT, None)))
   truth = LENGTHS * other / (LENGTHS * other).sum()
