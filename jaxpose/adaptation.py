@@ -198,7 +198,7 @@ def _vanilla(trained: Trained, config: AdaptConfig, instances, subjects: Sequenc
 
 def _video(trained: Trained, config: AdaptConfig, instances, stream: np.ndarray, subjects: Sequence[str], options):
   """Rounds over all instances: what every frame says of its person's bones is added up, and known in the next round."""
-  count = stream.max() + 1
+  count = int(stream.max()) + 1
   first = _known(trained, config, subjects) or [_stranger(trained, config.height)] * count
   known = first = jax.tree.map(lambda *x: np.stack(x), *first)
   for _ in range(ROUNDS - 1):
