@@ -44,7 +44,8 @@ def run(config, own=None, model=None, **options):
 
 
 @pytest.mark.parametrize("config", [ONLINE, SOLVED["online"]], ids=["adam", "gauss_newton"])
-def test_saved_streams_go_on_where_they_were(tmp_path, config):
+def test_saved_streams_go_on_where_they_were(tmp_path, config, monkeypatch):
+  monkeypatch.setattr(adaptation, "LENGTH", 1)  # one program for all lengths: a solve of a random lifter is ill-posed
   folder = str(tmp_path / "state")
   whole, _ = run(config)
   got = [[], []]
@@ -88,12 +89,18 @@ def _piece(clip, start, stop):
 
 @pytest.mark.parametrize("config", [ONLINE, *SOLVED.values()], ids=["adam", *SOLVED])
 def test_a_stream_depends_on_no_other_stream(config):
+  if config == SOLVED["online"]:
+    config = dataclasses.replace(config, chunk=1)  # one program: a solve of a random lifter is ill-posed
   together, _ = run(config, clips(3))
   alone, _ = run(config, clips(3)[2:])
   _same(config)(together[2], alone[0])
 
 
-@pytest.mark.parametrize("config", [AdaptConfig(**QUICK), ONLINE, *SOLVED.values()], ids=["adam", "sgd", *SOLVED])
+@pytest.mark.parametrize(
+  "config",
+  [AdaptConfig(**QUICK), ONLINE, *SOLVED.values()],
+  ids=["vanilla_adam", "online_adam", *SOLVED],
+)
 def test_eight_devices_give_what_one_gives(config):
   one, _ = run(config)
   eight, _ = run(config, devices=None)
@@ -150,7 +157,9 @@ def test_windows_are_solved_for_like_frames(mode):
   assert max(np.abs(a - b).max() for a, b in zip(poses, plain)) > 1e-3
 
 
-@pytest.mark.parametrize("config", [AdaptConfig(**QUICK), ONLINE, *SOLVED.values()], ids=["adam", "sgd", *SOLVED])
+@pytest.mark.parametrize(
+  "config", [AdaptConfig(**QUICK), ONLINE, *SOLVED.values()], ids=["vanilla_adam", "online_adam", *SOLVED]
+)
 def test_a_second_call_of_the_same_shape_compiles_nothing(config):
   run(config)
   with stopwatch.measure() as timing:
