@@ -36,6 +36,7 @@ def lift(
   height_m: float | int | None = None,
   smooth_hz: float | int | None = None,
   moving_camera: bool = False,
+  eyes_as_crown: bool = True,
   provenance: dict[str, Any] | None = None,
 ) -> Lifted:
   """The poses of people's keypoints: in camera axes, and in an upright world unless the camera moves.
@@ -122,7 +123,7 @@ def _clip(tracks: Tracks, n: int, frames: slice, camera: Camera) -> Clip:
   keypoints, confidence = tracks.keypoints[frames, n], tracks.confidence[frames, n]
   return Clip(
     keypoints_2d=np.nan_to_num(keypoints), confidence=confidence, joints_3d=None, valid=np.ones(len(keypoints), bool),
-    camera=camera, skeleton=tracks.skeleton, fps=tracks.fps or ASSUMED_FPS, subject=f"person {tracks.ids[n]}",
+    camera=camera, skeleton=tracks.skeleton, fps=float(tracks.fps or ASSUMED_FPS), subject=f"person {tracks.ids[n]}",
     sequence=f"{tracks.frames[frames.start]}-{tracks.frames[frames.stop - 1]}", camera_id=tracks.source,
   )  # fmt: skip
 

@@ -1,13 +1,16 @@
-"""Reader of safetensors files: a JSON header of names, dtypes, shapes and byte ranges, then the numbers.
+"""Reader and writer of safetensors files: a JSON header of names, dtypes, shapes and byte ranges, then the numbers.
 
 https://github.com/huggingface/safetensors describes the format. Everything the header says is checked against the file.
 """
 
 import json
 import os
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
+
+from jaxpose import whole_file
 
 _DTYPES = {
   "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16, "I64": np.int64, "I32": np.int32,
@@ -47,6 +50,25 @@ def read(path: str) -> dict[str, np.ndarray]:
   if end != data.size:
     raise ValueError(f"{path}: {data.size - end} bytes after the last tensor belong to none")
   return tensors
+
+
+def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+  """Writes the tensors in the order of their names, whole or not at all; the same bytes for the same tensors.
+
+  Raises ValueError for a dtype that the format has not.
+  """
+  kinds = {np.dtype(dtype): kind for kind, dtype in _DTYPES.items()}
+  header, parts, end = {}, [], 0
+  for name, tensor in sorted(tensors.items()):
+    if tensor.dtype not in kinds:
+      raise ValueError(f"{path}: tensor {name!r} is of {tensor.dtype}; known are {', '.join(map(str, kinds))}")
+    parts.append(np.ascontiguousarray(tensor).tobytes())
+    offsets = [end, end + len(parts[-1])]
+    header[name] = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+    end = offsets[1]
+  text = json.dumps(header, separators=(",", ":")).encode()
+  text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+  whole_file.write(path, len(text).to_bytes(8, "little") + text + b"".join(parts))
 
 
 def _unique(pairs: list) -> dict:
