@@ -89,6 +89,7 @@ class PoseLifter:
     return lifting.lift(
       tracks, self._predict(adapt, show_progress), self.trained.codec.skeleton, camera=camera, up=up, height_m=height,
       smooth_hz=smooth_hz, moving_camera=moving_camera, provenance=provenance,
+      eyes_as_crown=not self.trained.config.augment.detector,
     )  # fmt: skip
 
   def _predict(self, adapt: str, show_progress: bool) -> lifting.Predict:
