@@ -30,17 +30,18 @@ _OUTPUT = flags.DEFINE_string("output", None, "The JSON to write.", required=Tru
 _ADAPT = flags.DEFINE_list("adapt", ["none"], "Modes of launch.lift --adapt=.")
 _NOISE = flags.DEFINE_float("noise_px", 5.0, "Standard deviation of the keypoints' noise, in images of 1000 pixels.")
 _CAMERAS = flags.DEFINE_integer("cameras", 2, "Of each of the three motions.")
+_STRIDE = flags.DEFINE_integer("stride", 1, "Take every n-th frame.", lower_bound=1)
 COCO, FACE_M = skeletons.get("coco_17"), 0.06
 
 
-def clips(data_dir: str, count: int) -> list[Clip]:
-  """The longest valid stretch of each held-out motion before each camera."""
+def clips(data_dir: str, count: int, stride: int = 1) -> list[Clip]:
+  """Every n-th frame of the longest valid stretch of each held-out motion before each camera."""
   options = dict(cmu_frame.CAMERAS, cameras_per_motion=count)
   splits, held_out = ("01", "02", "03"), cmu_frame.HELD_OUT
   loaded = source.load_clips(
     "cmu_mocap", splits, data_dir, rig="random", rig_options=options, fps=30.0, include=held_out, seed=1
   )
-  return [_longest(clip) for clip in loaded if clip.valid.any()]
+  return [_longest(clip).subsample(stride) for clip in loaded if clip.valid.any()]
 
 
 def _longest(clip: Clip) -> Clip:
@@ -79,7 +80,7 @@ def mpjpe_mm(poses: list[np.ndarray], clips: list[Clip]) -> float:
 
 def main() -> None:
   lifter = pose_lifter.load(_MODEL.value)
-  trained, held_out = lifter.trained, clips(_DATA_DIR.value, _CAMERAS.value)
+  trained, held_out = lifter.trained, clips(_DATA_DIR.value, _CAMERAS.value, _STRIDE.value)
   window = {"window": trained.config.window, "overlap": trained.config.overlap}
   own = evaluate.predict(trained.method, trained.codec, trained.variables, held_out, **window)
   results = {"model": lifter.name, "step": trained.step, "frames": sum(map(len, held_out)), "noise_px": _NOISE.value}

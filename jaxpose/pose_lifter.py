@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxpose import evaluate, experiment, keypoints, lifting, placing, weights
+from jaxpose import skeleton as skeletons
 from jaxpose.experiment import Trained
 from jaxpose.geometry.camera import Camera
 from jaxpose.keypoints import check
@@ -16,6 +17,9 @@ from jaxpose.keypoints.tracks import Tracks
 from jaxpose.lifted import Lifted
 
 ADAPT = ("none", "vanilla", "online", "video")
+# Confidence, for adaptation, of joints that are means of others: the lifter sees them, but the mean of the hips is not
+# where a body's pelvis is, and a body that is bent until its pelvis lies there is a worse one.
+_HARDLY = 1e-3
 
 
 class Poses(NamedTuple):
@@ -85,14 +89,17 @@ class PoseLifter:
     of a person (`runs.RECOMMENDED`). camera, up, moving_camera: as in `lifting.lift`; height: everyone's, in metres;
     smooth_hz: cutoff of the low-pass. Raises ValueError as `lifting.lift` does, and for an unknown adapt.
     """
+    target = self.trained.codec.skeleton
+    made = skeletons.joint_map(tracks.skeleton, target).averaged
+    means = np.array([len(made.get(name, ())) > 1 for name in target.names])
     provenance = {"model": self.name, "step": self.trained.step, "adapt": adapt}
     return lifting.lift(
-      tracks, self._predict(adapt, show_progress), self.trained.codec.skeleton, camera=camera, up=up, height_m=height,
+      tracks, self._predict(adapt, means, show_progress), target, camera=camera, up=up, height_m=height,
       smooth_hz=smooth_hz, moving_camera=moving_camera, provenance=provenance,
       eyes_as_crown=not self.trained.config.augment.detector,
     )  # fmt: skip
 
-  def _predict(self, adapt: str, show_progress: bool) -> lifting.Predict:
+  def _predict(self, adapt: str, means: np.ndarray, show_progress: bool) -> lifting.Predict:
     if adapt not in ADAPT:
       raise ValueError(f"--adapt={adapt}; expected one of {', '.join(ADAPT)}")
     trained = self.trained
@@ -101,8 +108,13 @@ class PoseLifter:
       return functools.partial(evaluate.predict, trained.method, trained.codec, trained.variables, **options)
     from jaxpose import runs  # here alone: what adapts takes a second to import
 
-    setting = runs.RECOMMENDED[adapt]
-    return lambda clips: runs.predict(trained, clips, adapt=setting, show_progress=show_progress)[0]
+    setting, certain = runs.RECOMMENDED[adapt], np.where(means, _HARDLY, 1).astype(np.float32)
+
+    def predict(clips):
+      clips = [clip.replace(confidence=clip.confidence * certain) for clip in clips]
+      return runs.predict(trained, clips, adapt=setting, show_progress=show_progress)[0]
+
+    return predict
 
 
 def load(run_or_name: str | os.PathLike, which: str | int = "best") -> PoseLifter:

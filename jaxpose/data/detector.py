@@ -106,13 +106,13 @@ def detector_joints(batch: Batch, key: jax.Array, skeleton: Skeleton, probabilit
   nose, eyes = face(jnp.asarray(batch["joints_3d"]), at, offset)
   before = cameras.project(jnp.stack([nose, eyes], -2), batch["camera"])
   moved = before - cameras.project(jnp.asarray(batch["joints_3d"])[..., at["nose"], :][..., None, :], batch["camera"])
-  face = keypoints[..., at["nose"], :][..., None, :] + moved
-  seen = [face[..., 1, :] if "eye" in n or "ear" in n else keypoints[..., at[n], :] for n in _COCO.names]
-  seen[_COCO.index("nose")] = face[..., 0, :]
+  shown = keypoints[..., at["nose"], :][..., None, :] + moved
+  seen = [shown[..., 1, :] if "eye" in n or "ear" in n else keypoints[..., at[n], :] for n in _COCO.names]
+  seen[_COCO.index("nose")] = shown[..., 0, :]
   certain = [confidence[..., at.get(n, at["nose"])] for n in _COCO.names]
   matrix = skeletons.joint_map(_COCO, skeleton).matrix
   points = jnp.einsum("kj,...jc->...kc", matrix, jnp.stack(seen, -2), precision=jax.lax.Precision.HIGHEST)
-  least = jnp.where(matrix > 0, jnp.stack(certain, -1)[..., None, :], jnp.inf).min(-1)
+  least = jnp.where(matrix[None, None] > 0, jnp.stack(certain, -1)[..., None, :], jnp.inf).min(-1)
   least = least.at[..., at["head_top"]].multiply(crowned[:, None].astype(least.dtype))
   return {
     **batch,

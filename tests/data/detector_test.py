@@ -103,7 +103,7 @@ def test_joints_are_those_that_a_map_from_coco_gives():
     np.testing.assert_allclose(got["keypoints_2d"][..., at[name], :], mean(*of), atol=2e-4)
   # The person faces the camera: a nose before the neck's end is nearer, so farther from the image's middle by 3 %.
   up = np.asarray(got["keypoints_2d"])[..., at["head_top"], 1] - np.asarray(got["keypoints_2d"])[..., at["nose"], 1]
-  assert (-25 < up).all() and (up < -2).all()  # eyes 35 mm above the nose, at 4 m
+  assert (up > -25).all() and (up < -2).all()  # eyes 35 mm above the nose, at 4 m
   np.testing.assert_array_equal(np.unique(got["confidence"][..., at["head_top"]]), [0, 1])
   assert float(got["confidence"][:, 0, at["head_top"]].mean()) == pytest.approx(0.5, abs=0.08)
   np.testing.assert_array_equal(np.delete(got["confidence"], at["head_top"], -1), 1)
