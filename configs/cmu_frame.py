@@ -22,14 +22,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config = common.base(num_steps=14000, quick=quick)
   source = dict(rig="random", fps=30.0)
   cmu = dict(source, dataset="cmu_mocap", splits=("01", "02", "03"))
-  config.train = dict(cmu, exclude=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=8))
+  many, few = (2, 1) if quick else (8, 4)
+  config.train = dict(cmu, exclude=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=many))
   people = dict(source, dataset="synthetic_mocap", splits=("train",))
-  config.train_also = dict(people, rig_options=dict(CAMERAS, cameras_per_motion=4))
-  config.validation = dict(cmu, include=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=8))
-  config.targets = dict(held_out=config.validation.to_dict())
+  config.train_also = dict(people, rig_options=dict(CAMERAS, cameras_per_motion=few))
+  held_out = dict(cmu, include=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=8))
+  config.validation, config.targets = held_out, dict(held_out=held_out)
   config.eval_every = 500 if quick else 2000
   config.augment.update(noise_px=5.0, missing=0.05, detector=0.75)
-  if quick:
-    config.train.rig_options.cameras_per_motion = 2
-    config.train_also.rig_options.cameras_per_motion = 1
   return config

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,9 +68,9 @@ class PoseLifter:
       points, confidence, image_size=image_size, joints=joints, fps=fps, threshold=threshold
     )  # fmt: skip
     lifted = self.lift_tracks(tracks, adapt=adapt, camera=camera, height=height, smooth_hz=smooth_hz, **options)
-    people = shape[1] if len(shape) == 4 else None
-    arrays = (_of(lifted, name, people) for name in ("positions", "positions_world", "status"))
-    return Poses(*arrays, lifted)
+    of = functools.partial(_of, ids=lifted.ids, people=shape[1] if len(shape) == 4 else None)
+    world = None if lifted.positions_world is None else of(lifted.positions_world, np.nan)
+    return Poses(of(lifted.positions, np.nan), world, of(lifted.status, keypoints.Status.MISSING), lifted)
 
   def lift_tracks(
     self,
@@ -150,12 +151,8 @@ def camera(tracks: Tracks, focal: float | int | None = None, fov: float | int | 
   return placing.assumed_camera(size, 2 * np.degrees(np.arctan(max(size) / 2 / focal)))
 
 
-def _of(lifted: Lifted, name: str, people: int | None) -> np.ndarray | None:
+def _of(array: np.ndarray, empty: float | int, *, ids: Sequence[int], people: int | None) -> np.ndarray:
   """An array of all people that were asked for, also of those never seen; without their axis if None."""
-  array = getattr(lifted, name)
-  if array is None:
-    return None
-  empty = keypoints.Status.MISSING if name == "status" else np.nan
   everyone = np.full((len(array), people or 1, *array.shape[2:]), empty, array.dtype)
-  everyone[:, np.array(lifted.ids) - 1] = array
+  everyone[:, np.array(ids) - 1] = array
   return everyone if people is not None else everyone[:, 0]
