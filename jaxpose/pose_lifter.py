@@ -139,13 +139,13 @@ def camera(tracks: Tracks, focal: float | int | None = None, fov: float | int | 
 
   Raises ValueError for both, for values that no camera has, and for tracks without an image size.
   """
-  if focal is None and fov is None:
-    return None
   if focal is not None and fov is not None:
     raise ValueError(f"--focal={focal:g} and --fov={fov:g} say the same; give one of them")
-  size = check.image_size(tracks)
+  if fov is not None:
+    return placing.assumed_camera(check.image_size(tracks), fov)
   if focal is None:
-    return placing.assumed_camera(size, fov)
+    return None
+  size = check.image_size(tracks)
   if not 0.1 * max(size) < focal < 100 * max(size):
     raise ValueError(f"--focal={focal:g}; expected pixels, here from {0.1 * max(size):g} to {100 * max(size):g}")
   return placing.assumed_camera(size, 2 * np.degrees(np.arctan(max(size) / 2 / focal)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from jaxpose.config import DataConfig
 from jaxpose.experiment import Trained
@@ -18,8 +19,8 @@ def choose(
   """
   targets = trained.config.targets
   found = [(k, v) for k, v in targets.items() if name in ("", k, v.dataset)]
-  changes = {"splits": tuple(splits), "rig": rig, "fps": None if fps is None else float(fps)}
-  changes = {key: value for key, value in changes.items() if value}
+  given: dict[str, Any] = {"splits": tuple(splits), "rig": rig, "fps": None if fps is None else float(fps)}
+  changes = {key: value for key, value in given.items() if value}
   if found:
     called, data = found[0]
     return (data.dataset, _changed(data, changes)) if changes else (called, data)
@@ -29,7 +30,7 @@ def choose(
   return name, DataConfig(dataset=name, skeleton=trained.codec.skeleton.name, **changes)
 
 
-def _changed(data: DataConfig, changes: dict) -> DataConfig:
+def _changed(data: DataConfig, changes: dict[str, Any]) -> DataConfig:
   """With other splits no sequence of the old ones is named any more; with another rig, no option of the old one."""
   if "splits" in changes and changes["splits"] != tuple(data.splits):
     changes |= {"include": (), "exclude": (), "fraction": 1.0}

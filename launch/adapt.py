@@ -4,6 +4,8 @@ python -m launch.adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanil
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 
+from typing import Any
+
 from absl import flags
 
 from jaxpose import experiment, report, runs
@@ -22,7 +24,7 @@ _STATE_DIR = flags.DEFINE_string("state_dir", "", "Online: streams saved there g
 def main() -> None:
   config = adapt_flags.config()
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
-  options = dict(target=target_flags.target(trained), protocol=_PROTOCOL.value, stride=_STRIDE.value)
+  options: dict[str, Any] = dict(target=target_flags.target(trained), protocol=_PROTOCOL.value, stride=_STRIDE.value)
   options["noise_px"] = _NOISE.value
   options["state_dir"] = _STATE_DIR.value
   result = runs.evaluate(trained, _DATA_DIR.value, adapt=config, **options)

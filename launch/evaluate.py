@@ -4,6 +4,8 @@ python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protoc
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 
+from typing import Any
+
 from absl import flags
 
 from jaxpose import experiment, report, runs
@@ -26,7 +28,7 @@ def main() -> None:
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
   if _OVERLAP.value is not None:
     trained = runs.with_overlap(trained, _OVERLAP.value)
-  options = dict(target=target_flags.target(trained), protocol=_PROTOCOL.value, stride=_STRIDE.value)
+  options: dict[str, Any] = dict(target=target_flags.target(trained), protocol=_PROTOCOL.value, stride=_STRIDE.value)
   options["noise_px"] = _NOISE.value
   result = runs.evaluate(trained, _DATA_DIR.value, flip=_FLIP.value, **options)
   report.write_json(_OUTPUT.value, result)

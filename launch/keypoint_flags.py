@@ -24,13 +24,14 @@ _PERSON = flags.DEFINE_string("person", "all", "all, largest, or an id.")
 
 def read() -> Tracks:
   """The tracks that the flags ask for."""
-  if _SAMPLE.value == (_KEYPOINTS.value is not None):
+  path = _KEYPOINTS.value
+  if _SAMPLE.value == (path is not None):
     raise ValueError("give either --keypoints=FILE or --sample")
-  if _SAMPLE.value:
+  if path is None:
     facts = {"image_size": sample.SIZE, "fps": sample.FPS, "frames": sample.FRAMES}
     return keypoints.read(sample.FILES["alphapose"], person=_PERSON.value, **facts)
   return keypoints.read(
-    _KEYPOINTS.value, _FORMAT.value, video=_VIDEO.value, image_size=_size(), fps=_FPS.value, frames=_FRAMES.value,
+    path, _FORMAT.value, video=_VIDEO.value, image_size=_size(), fps=_FPS.value, frames=_FRAMES.value,
     skeleton=_SKELETON.value, joints=_renames(), confidence=_threshold(), keypoint_scale=_SCALE.value,
     image=_IMAGE.value, person=_PERSON.value,
   )  # fmt: skip
