@@ -39,7 +39,7 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
     name="adam", learning_rate=1e-3, schedule="exponential", final_fraction=0.02, max_norm=0.0, clip_norm=0.0
   )
   config.optim.update(accumulate_steps=1, warmup_steps=0, weight_decay=0.0, discriminator_learning_rate=2e-4)
-  config.augment = dict(flip=0.5, noise_px=0.0, missing=0.0)
+  config.augment = dict(flip=0.5, noise_px=0.0, missing=0.0, detector=0.0)
   config.resident = True
   config.log_every = 500
   config.eval_every = 500 if quick else 5000

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpose import bootstrap, plot, report, runs
+from jaxpose import bootstrap, plot, report, runs, targets
 from jaxpose.data import source
 from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
@@ -40,7 +40,7 @@ def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, p
   """
   label, data, clips = runs.load_target(next(iter(table.values())).trained, data_dir, target, stride)
   for name, row in table.items():
-    if (own := runs.choose_target(row.trained, label)[1]) != data:
+    if (own := targets.choose(row.trained, label)[1]) != data:
       raise ValueError(
         f"row {name!r} defines target {label!r} as {own}, the first row as {data}; train both on one config"
       )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpose import adaptation, experiment, protocols, stopwatch
+from jaxpose import adaptation, experiment, protocols, stopwatch, targets
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
 from jaxpose.adapt.settings import AdaptConfig as AdaptConfig
@@ -22,21 +22,14 @@ _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 _BATCH = 4096  # frames predicted at once
 
 
-def choose_target(trained: Trained, name: str) -> tuple[str, DataConfig]:
-  """The target of that name, or the first that uses the data set of that name; the first target when empty."""
-  targets = trained.config.targets
-  if not name:
-    return next(iter(targets.items()))
-  found = [(k, v) for k, v in targets.items() if name in (k, v.dataset)]
-  if not found:
-    known = ", ".join(f"{k} ({v.dataset})" for k, v in targets.items())
-    raise ValueError(f"unknown target {name!r}; the run's config has {known}")
-  return found[0]
+def load_target(
+  trained: Trained, data_dir: str, target: str | tuple[str, DataConfig] = "", stride: int = 1
+) -> tuple[str, DataConfig, list[Clip]]:
+  """A target's name, config and clips, every `stride`-th frame of them.
 
-
-def load_target(trained: Trained, data_dir: str, name: str = "", stride: int = 1) -> tuple[str, DataConfig, list[Clip]]:
-  """A target's name, config and clips, every `stride`-th frame of them."""
-  name, data = choose_target(trained, name)
+  target: a name, or what `targets.choose` gave.
+  """
+  name, data = targets.choose(trained, target) if isinstance(target, str) else target
   clips = [c.subsample(stride) for c in experiment.load_clips(data, data_dir)]
   evaluation.check_skeletons(clips, trained.codec)
   return name, data, clips
@@ -135,7 +128,7 @@ def evaluate(
   trained: Trained,
   data_dir: str,
   *,
-  target: str = "",
+  target: str | tuple[str, DataConfig] = "",
   protocol: str = "",
   stride: int = 1,
   flip: bool = True,

@@ -28,7 +28,8 @@ def main() -> None:
   distributed.initialize()
   logging.info("process %d of %d, devices: %s", jax.process_index(), jax.process_count(), jax.devices())
   config = configs.from_dict(_CONFIG.value)
-  train_clips = experiment.load_clips(config.train, _DATA_DIR.value)
+  parts = [config.train, config.train_also] if config.train_also else [config.train]
+  train_clips = [clip for part in parts for clip in experiment.load_clips(part, _DATA_DIR.value)]
   validation_clips = experiment.load_clips(config.validation, _DATA_DIR.value)
   clips_2d = experiment.load_clips(config.train_2d, _DATA_DIR.value) if config.train_2d else []
   targets = config.targets if config.method == "iso" else {}  # whose people a discriminator is asked about

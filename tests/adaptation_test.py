@@ -22,7 +22,8 @@ close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
 near = functools.partial(np.testing.assert_allclose, atol=1e-3)
 QUICK = dict(objective="reprojection", learning_rate=1e-2, copies=1, num_steps=2)
 ONLINE = AdaptConfig(mode="online", **{**QUICK, "num_steps": 1}, every=2, carry_optimizer=True)
-SOLVED = {mode: AdaptConfig(mode=mode, optimizer="gauss_newton") for mode in ("vanilla", "online", "video")}
+# A random lifter explains no keypoints: with a large noise its solves are well-posed, and comparable to rounding.
+SOLVED = {m: AdaptConfig(mode=m, optimizer="gauss_newton", noise=2.0) for m in ("vanilla", "online", "video")}
 
 
 def clips(count=2, frames=9, **changes):
