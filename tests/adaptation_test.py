@@ -11,7 +11,7 @@ import pytest
 
 from jaxpose import adaptation, experiment, runs, stopwatch
 from jaxpose import codec as codecs
-from jaxpose.adapt import person, settings
+from jaxpose.adapt import fit, person, second_order, settings
 from jaxpose.adapt.person import Belief
 from jaxpose.adapt.settings import AdaptConfig
 from tests import helpers
@@ -24,6 +24,16 @@ QUICK = dict(objective="reprojection", learning_rate=1e-2, copies=1, num_steps=2
 ONLINE = AdaptConfig(mode="online", **{**QUICK, "num_steps": 1}, every=2, carry_optimizer=True)
 # A random lifter explains no keypoints: with a large noise its solves are well-posed, and comparable to rounding.
 SOLVED = {m: AdaptConfig(mode=m, optimizer="gauss_newton", noise=2.0) for m in ("vanilla", "online", "video")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bones_of_a_random_lifter():
+  """A random lifter's poses have no bones: held to some by 3 %, a solve is ill-posed and cannot be compared."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(fit, "BONE_NOISE", 1.0)
+    second_order.adapter.cache_clear()  # what is compiled has the constant in it
+    yield
+  second_order.adapter.cache_clear()
 
 
 def clips(count=2, frames=9, **changes):
@@ -103,7 +113,10 @@ def test_a_stream_depends_on_no_other_stream(config):
   ids=["vanilla_adam", "online_adam", *SOLVED],
 )
 def test_eight_devices_give_what_one_gives(config):
-  one, _ = run(config)
+  by_one = (
+    dataclasses.replace(config, chunk=1) if config == SOLVED["online"] else config
+  )  # a stream at a time, as there
+  one, _ = run(by_one)
   eight, _ = run(config, devices=None)
   jax.tree.map(_same(config), one, eight)
 
