@@ -135,6 +135,6 @@ def read_bones(path: str) -> dict[str, dict[str, float]]:
     raise ValueError(f"{path!r} holds {type(bones).__name__}s, expected {shape}")
   for subject, lengths in bones.items():
     for joint, length in lengths.items():
-      if not isinstance(length, int | float):
+      if isinstance(length, bool) or not isinstance(length, int | float):
         raise ValueError(f"{path!r}: {subject!r}, {joint!r} is {length!r}, expected {shape}")
   return bones
