@@ -146,7 +146,7 @@ def test_a_video_knows_what_all_of_its_frames_say():
   np.testing.assert_allclose(run(SOLVED["video"], own)[0][0], poses[:, 0], atol=2e-3)
 
 
-@pytest.mark.parametrize("mode", list(SOLVED))
+@pytest.mark.parametrize("mode", ["video"])
 def test_windows_are_solved_for_like_frames(mode):
   """Two windows and a tail that overlaps them, and a clip shorter than a window; of a DSTformer."""
   model, own = clip_models.trained(), [helpers.clip(7), helpers.clip(2, seed=1, sequence="short")]
