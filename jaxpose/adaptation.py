@@ -123,10 +123,10 @@ def adapt_clips(
   state_dir: where streams of the online modes, by their names, are saved at the end; those that are there already go
   on. devices: of this process, all by default; they move a number only by rounding. factors: as in `evaluate.cut`.
   """
-  config = config.resolved()
-  mode, overlap = MODES[config.mode], trained.config.overlap
   if config.mode == "none":
     raise ValueError("mode 'none' adapts nothing; call evaluate")
+  config = config.resolved()
+  mode, overlap = MODES[config.mode], trained.config.overlap
   if state_dir and (not mode.streams or config.mode == "video"):
     raise ValueError(f"state_dir={state_dir!r} keeps streams; mode {config.mode!r} has none, use an online mode")
   rows = evaluation.cut(clips, trained.config.window, valid_only=True, factors=factors, overlap=overlap)
