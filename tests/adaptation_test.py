@@ -6,6 +6,7 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -273,7 +274,7 @@ def test_one_adapter_serves_all_settings_and_runs_of_an_architecture():
   told = adaptation.known(model, config, ["S1", "S2"])
   assert told.belief.vector.shape == (2, 16) and (told.doubt == adaptation.DOUBT).all()
   lengths = model.statistics["bone_lengths_m"]
-  np.testing.assert_allclose(person.moments(Belief(*(x[1] for x in told.belief)))[0], lengths, rtol=1e-4)
+  np.testing.assert_allclose(person.moments(Belief(*(jnp.asarray(x[1]) for x in told.belief)))[0], lengths, rtol=1e-4)
   assert np.isinf(adaptation.known(model, SOLVED["video"], ["S1"]).doubt).all()
   assert adaptation.known(model, ONLINE, ["S1"]) is None
 
