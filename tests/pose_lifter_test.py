@@ -88,14 +88,14 @@ def test_missing_joints_confidence_height_and_smoothing(lifter):
 
 @pytest.mark.parametrize("window", [1, 5])
 @pytest.mark.parametrize("adapt", ["vanilla", "online", "video"])
-def test_adapted_poses_explain_the_keypoints_better(adapt, window):
+def test_every_way_to_adapt_moves_the_poses_and_leaves_gaps_alone(adapt, window):
   lifter = pose_lifter.PoseLifter("untrained", untrained(window))
   points = np.stack([coco(8, seed=1), coco(8, seed=2)], 1)
   points[:3, 1] = np.nan  # a clip shorter than a window
   before, after = lift(lifter, points), lift(lifter, points, adapt=adapt)
   there = np.isfinite(after.positions).all((-1, -2))
   np.testing.assert_array_equal(there, np.isfinite(points).all((-1, -2)))
-  assert lifted.reprojection_px(after.lifted) < lifted.reprojection_px(before.lifted)
+  assert np.abs(after.positions - before.positions)[there].max() > 1e-3
   assert after.lifted.provenance["adapt"] == adapt
 
 
@@ -175,3 +175,6 @@ def test_the_shipped_weights_know_people_of_the_sample():
   truth = truth - truth[:, :, :1]
   got = jaxpose.load("cmu_frame").lift(pixels, image_size=sample.SIZE, fps=sample.FPS, camera=made.camera)
   assert np.linalg.norm(got.positions - truth, axis=-1).mean() < 0.06  # 52 mm; their mean pose is off by 156
+  options = dict(image_size=sample.SIZE, fps=sample.FPS, camera=made.camera, adapt="online")
+  after = jaxpose.load("cmu_frame").lift(pixels, **options)
+  assert lifted.reprojection_px(after.lifted) < 0.8 * lifted.reprojection_px(got.lifted)

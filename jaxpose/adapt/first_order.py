@@ -52,8 +52,10 @@ def adapter(
 
   def adapt(variables, state: State, instance: Instance, key) -> State:
     moments = state.moments if keep_moments else tx.init(state.params)
-    rows = jnp.where(instance["valid"][:, None, None], instance["inputs"], 0)[None]  # no joint, no part in a loss
-    params, moments = descend(variables, state.params, moments, rows, key)
+    rows = jnp.asarray(instance["inputs"])
+    if "valid" in instance:  # a frame without any joint takes no part in a loss
+      rows = jnp.where(instance["valid"][:, None, None], rows, 0)
+    params, moments = descend(variables, state.params, moments, rows[None], key)
     return State(params, moments if keep_moments else ())
 
   def predict(variables, state: State, instances: Instance, key) -> dict[str, jax.Array]:
