@@ -24,7 +24,7 @@ def test_an_instance_costs_what_its_program_needs(monkeypatch):
   def predict(variables, state, instances, key):
     return {"inputs": jnp.concatenate([state, jnp.sin(state)])[None]}
 
-  adapter = Adapter(lambda variables: (), adapt, predict)
+  adapter = Adapter(lambda variables, known: (), adapt, predict)
   instance = {"inputs": np.ones(1000, np.float32)}
   assert chunk.free_bytes() > 1e6
   counts = []

@@ -1,7 +1,8 @@
 """First-order adaptation against numbers of an earlier implementation.
 
 tests/golden/adaptation_modes.npz: the poses [16, 17, 3] of CLIPS that the library of commit 6cbff71, before adapters,
-gave for the runs and settings below, without any rounding.
+gave for the runs and settings below, without any rounding. That library kept what a model says of the root itself,
+which is overwritten by 0 now (docs/protocols.md); the other joints are compared.
 """
 
 import functools
@@ -63,10 +64,15 @@ def adapted(run, **settings):
   )
 
 
+def same(poses, golden):
+  assert not poses[:, 0].any()
+  np.testing.assert_allclose(poses[:, 1:], golden[:, 1:], atol=1e-5)
+
+
 def test_the_source_is_the_same():
   run = trained()
   plain = np.concatenate(evaluation.predict(run.method, run.codec, run.variables, CLIPS))
-  np.testing.assert_allclose(plain, GOLDEN["plain"], atol=1e-5)
+  same(plain, GOLDEN["plain"])
   assert set(GOLDEN.files) == {*CASES, "plain", "clips_online"}
 
 
@@ -74,9 +80,9 @@ def test_the_source_is_the_same():
 def test_frames(name):
   poses = adapted(trained(), **CASES[name])
   assert np.abs(GOLDEN[name] - GOLDEN["plain"]).max() > 1e-3
-  np.testing.assert_allclose(poses, GOLDEN[name], atol=1e-5)
+  same(poses, GOLDEN[name])
 
 
 def test_windows():
   poses = adapted(clip_models.trained(), mode="online", objective="adversary", learning_rate=1e-3, copies=2)
-  np.testing.assert_allclose(poses, GOLDEN["clips_online"], atol=1e-5)
+  same(poses, GOLDEN["clips_online"])
