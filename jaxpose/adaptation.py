@@ -29,7 +29,7 @@ TOGETHER = (
   4  # first-order instances at once on a CPU: a quarter faster than 1, and than 8, whose weights leave the caches
 )
 SOLVED = 64  # second-order instances at once, on a CPU: they share the weights
-DOUBT = 0.5  # nats, from which on a stream's person is another
+DOUBT = 2.0  # nats, from which on a stream's person is another
 MISFIT, MANY = 2.0, 0.1  # frames that fit worse than this, in their noise, are not explained; a share to warn of
 PER_SECOND = 1.0  # independent looks at a person's bones; frames nearer in time see the same pose
 

@@ -288,15 +288,18 @@ def test_another_person_in_mid_stream_is_learnt_anew():
   other /= (LENGTHS * other).sum() / LENGTHS.sum()
   poses = np.concatenate([someone(0, FACTORS), someone(1, other)])
   made, variables, own = filmed(poses)
-  own["fresh"] /= 10  # ten frames a second
   _, first = stream(made, variables, pick(own, slice(0, COUNT)), doubt=DOUBT)
   outputs, end = stream(made, variables, own, doubt=DOUBT)
   alone, _ = stream(made, variables, pick(own, slice(COUNT, None)))
   truth = LENGTHS * other / (LENGTHS * other).sum()
   wrong = [np.abs(proportions(b) - truth).sum() for b in (first.known.belief, end.known.belief)]
   assert wrong[1] < 0.3 * wrong[0]
-  # But for the frames it took to notice, the stream is one that began with the second person.
-  assert np.linalg.norm(outputs["inputs"][-20:] - alone["inputs"][-20:], axis=-1).mean() < 0.01
+  # Better than one that goes on believing in the first person, and not much worse than one that began with the second.
+  never, _ = stream(made, variables, own)
+  late = slice(COUNT - 20, None)
+  found = (outputs, alone, never)
+  wrong = [np.linalg.norm(x["inputs"][-20:, 0] - poses[COUNT:][late], axis=-1).mean() for x in found]
+  assert wrong[0] < 1.3 * wrong[1] and wrong[0] < wrong[2]
   # What the first person's frames said is gone.
   assert np.trace(end.known.belief.information) < 1.5 * np.trace(first.known.belief.information)
 
