@@ -33,7 +33,9 @@ import optax
 
 from jaxpose import codec as codecs
 from jaxpose import skeleton as skeletons
-from jaxpose.adapt import adapt, chunk, moments, online
+from jaxpose.adapt import adapter as adapters
+from jaxpose.adapt import first_order, moments
+from jaxpose.adapt.settings import MODES
 from jaxpose.geometry import camera as cameras
 from jaxpose.geometry import projection
 from jaxpose.methods import iso
@@ -84,16 +86,28 @@ def optimizer(learning_rate: float, name: str = "float32"):
   return optax.adam(learning_rate) if name == "optax" else moments.adam(learning_rate, dtype=name)
 
 
-def ours(own: Setup, mode: str, objective: str, count: int, adam: str = "float32", **options):
+@functools.cache
+def adapter(method: Method, mode: str, objective: str, adam: str = "float32") -> adapters.Adapter:
+  """One object a setting, too."""
+  settings = MODES[mode]
+  return first_order.adapter(
+    method.infer,
+    method.objectives[objective],
+    optimizer(settings.learning_rate, adam),
+    num_steps=settings.num_steps,
+    copies=COPIES,
+    carried=settings.streams,
+  )
+
+
+def ours(own: Setup, mode: str, objective: str, count: int, adam: str = "float32", chunk: int = 16, together: int = 1):
   """Poses [N, 2, J, 3] of instances and their mirror images."""
-  settings = adapt.MODES[mode]
-  options |= dict(infer=own.method.infer, objective=own.method.objectives[objective], copies=COPIES)
-  options |= dict(tx=optimizer(settings.learning_rate, adam), num_steps=settings.num_steps)
-  arguments = adapt.split_variables(own.variables), own.take(count), np.arange(count), BASE
-  if settings.online:
-    outputs = online.online(*arguments, every=settings.every, **options)[0]
+  settings, made = MODES[mode], adapter(own.method, mode, objective, adam)
+  instances, ids = own.take(count), np.arange(count)
+  if settings.streams:
+    outputs = adapters.online(made, own.variables, [instances], [ids], BASE, every=settings.every)[0][0]
   else:
-    outputs = adapt.vanilla(*arguments, **options)[0]
+    outputs = adapters.alone(made, own.variables, instances, ids, BASE, chunk=chunk, together=together)[0]
   return np.stack([outputs["inputs"][:, 0], outputs["flipped"][:, 0]], 1)
 
 
@@ -111,11 +125,11 @@ def viewpoints(count: int, steps: int) -> np.ndarray:
 
 def theirs(own: Setup, net, mode: str, objective: str, count: int, batched: bool = False) -> np.ndarray:
   """`ours`, in PyTorch."""
-  settings, device = adapt.MODES[mode], next(net.parameters()).device
+  settings, device = MODES[mode], next(net.parameters()).device
   both = torch.from_numpy(np.stack([x[:, 0] for x in own.take(count).values()], 1)).to(device)
   rotations = torch.from_numpy(np.array(viewpoints(count, settings.num_steps))).to(device)
   arguments = net, both, rotations, settings.learning_rate, own.method.codec.constants["depth_m"], objective == "cycle"
-  if settings.online:
+  if settings.streams:
     return iso_torch.online(*arguments, every=settings.every).cpu().numpy()
   return (iso_torch.vanilla_vmap if batched else iso_torch.vanilla)(*arguments).cpu().numpy()
 
@@ -139,7 +153,7 @@ def compare(own: Setup, net, mode: str, objective: str, count: int, rounds: int,
   sides = {"jaxpose": functools.partial(ours, own, mode, objective, count)}
   if net is not None:
     sides["torch"] = functools.partial(theirs, own, net, mode, objective, count)
-    if batched and not adapt.MODES[mode].online:
+    if batched and not MODES[mode].streams:
       sides["torch_vmap"] = functools.partial(theirs, own, net, mode, objective, count, True)
   outputs = {name: run() for name, run in sides.items()}
   both = alternate(sides, rounds, lambda: np.array([time.perf_counter(), time.process_time()]))
@@ -170,20 +184,28 @@ def bandwidth() -> float:
   return 3 * c.nbytes / min(seconds[1:])
 
 
+def moving(own: Setup) -> dict:
+  """The parts that adapt."""
+  return first_order.select(own.variables, first_order.PAPER_GROUPS)
+
+
+def nbytes(tree) -> int:
+  return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
 def step_bytes(own: Setup, objective: str) -> float:
   """Least bytes of a middle step of one instance, as the docstring counts them."""
-  sizes = {name: chunk.nbytes(part) for name, part in adapt.split_variables(own.variables).adapted.items()}
+  sizes = {name: nbytes(part) for name, part in moving(own).items()}
   dense = {"discriminator"} | (set(sizes) if objective == "cycle" else set())
   return sum(size * (10 if name in dense else 8) for name, size in sizes.items())
 
 
-def peak_bytes(own: Setup, size: int, side_by_side: bool) -> int:
+def peak_bytes(own: Setup, size: int, together: int) -> int:
   """Temporary memory of a compiled chunk of vanilla adaptation."""
-  settings = adapt.MODES["vanilla"]
-  arguments = adapt.split_variables(own.variables), own.take(size), np.arange(size), BASE
-  options = dict(infer=own.method.infer, objective=own.method.objectives["adversary"], copies=COPIES)
-  options |= dict(tx=optimizer(settings.learning_rate), num_steps=settings.num_steps, flip_rows=False)
-  compiled = adapt.vanilla_chunk.lower(*arguments, side_by_side=side_by_side, **options).compile()
+  block = own.take(size), np.arange(size), None
+  options = dict(keep=adapters.nothing, together=together, sharding=None)
+  made = adapter(own.method, "vanilla", "adversary")
+  compiled = adapters._alone.lower(made, own.variables, block, BASE, **options).compile()
   return compiled.memory_analysis().temp_size_in_bytes
 
 
@@ -192,13 +214,14 @@ def chunks(own: Setup, sizes: list[int], rounds: int) -> list[dict]:
   rows = []
   for side_by_side in (False, True):
     for size in sizes:
-      run = functools.partial(ours, own, "vanilla", "adversary", size, chunk=size, side_by_side=side_by_side)
+      together = size if side_by_side else 1
+      run = functools.partial(ours, own, "vanilla", "adversary", size, chunk=size, together=together)
       run()
       seconds = min(alternate({"": run}, rounds)[""])
       rows.append(
         {
           "side_by_side": side_by_side, "chunk": size, "instances_per_second": size / seconds,
-          "temporary_mb": peak_bytes(own, size, side_by_side) / 1e6,
+          "temporary_mb": peak_bytes(own, size, together) / 1e6,
         }
       )  # fmt: skip
       print(json.dumps(rows[-1]), flush=True)
@@ -281,14 +304,14 @@ def main() -> None:
       "python": platform.python_version(), "jax": jax.__version__, "torch": getattr(torch, "__version__", None),
     },
     "settings": {"width": flags.width, "copies": COPIES, "instances": flags.instances, "rounds": flags.rounds},
-    "moving_weights": chunk.nbytes(adapt.split_variables(own.variables).adapted) // 4, "bytes_per_s": bandwidth(),
+    "moving_weights": nbytes(moving(own)) // 4, "bytes_per_s": bandwidth(),
   }  # fmt: skip
   result["modes"] = []
   for mode in flags.modes.split(","):
     for objective in flags.objectives.split(","):
       row = compare(own, net, mode, objective, flags.instances, flags.rounds, flags.vmap)
       if mode in ("vanilla", "online"):
-        least = adapt.MODES[mode].num_steps * step_bytes(own, objective)
+        least = MODES[mode].num_steps * step_bytes(own, objective)
         row["mb_moved"], row["ms_at_bandwidth"] = least / 1e6, 1e3 * least / result["bytes_per_s"]
         row["share_of_bandwidth"] = row["ms_at_bandwidth"] / row["ms_per_instance"]["jaxpose"]
       result["modes"].append(row)

@@ -10,7 +10,8 @@ of clips, they join at config.start_2d. Published for what follows: 37.5 mm on H
 39.2 mm from scratch; for the pretraining itself no number. Not measured here: the data are licensed.
 
 The published run also pretrains on Human3.6M's training motion (a second data set, which this config leaves out), sees
-AMASS by orthographic cameras, and hides the same frames in all clips of a batch.
+AMASS by orthographic cameras, takes every data set of AMASS (here the recommended training split alone), and hides the
+same frames in all clips of a batch.
 """
 
 from ml_collections import ConfigDict

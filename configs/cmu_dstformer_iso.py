@@ -7,12 +7,12 @@ python -m launch.adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanil
 
 from ml_collections import ConfigDict
 
-from configs import cmu_iso, common
+from configs import cmu_baseline, common
 from configs.cmu_dstformer_finetune import MODEL
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  config, quick = cmu_iso.get_config(arg), common.is_quick(arg)
+  config, quick = common.add_iso(cmu_baseline.get_config(arg)), common.is_quick(arg)
   config.update(window=9, stride=3, batch_size=16, model="dstformer", eval_max_frames=1_000_000)  # at full frame rate
   config.model_options = dict(MODEL, head_depth=1)  # one layer is the trunk's, each head has one of its own
   config.method_options.discriminator_options.width = 256

@@ -39,7 +39,7 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
     name="adam", learning_rate=1e-3, schedule="exponential", final_fraction=0.02, max_norm=0.0, clip_norm=0.0
   )
   config.optim.update(accumulate_steps=1, warmup_steps=0, weight_decay=0.0, discriminator_learning_rate=2e-4)
-  config.augment = dict(flip=0.5, noise_px=0.0, missing=0.0)
+  config.augment = dict(flip=0.5, noise_px=0.0, missing=0.0, detector=0.0)
   config.resident = True
   config.log_every = 500
   config.eval_every = 500 if quick else 5000
@@ -65,6 +65,16 @@ def add_iso(config: ConfigDict, objective: str = "cycle") -> ConfigDict:
     weight_3d=0.1,
     discriminator_options=dict(width=config.model_options.width),
   )
+  return config
+
+
+def balance_iso(config: ConfigDict, *, bones_m: float) -> ConfigDict:
+  """Gives ISO's two players even chances (docs/iso.md); bones_m: how long all bones of a source's body are together.
+
+  People turn about the scene's vertical, depth is lifted along the rays of a whole body, and the discriminator sees
+  poses with noise of a twentieth of their size.
+  """
+  config.method_options.update(vertical="scene", elevation=0.0, lift="bones", size=bones_m, noise=0.05)
   return config
 
 

@@ -45,9 +45,13 @@ class Writer:
     self._description, self._metric, self._workdir = dict(description), metric, workdir
     self._manager = _manager(workdir, metric, keep_best)
 
-  def save(self, step: int, state, metrics: Mapping[str, float]) -> None:
-    """Starts writing the state, whose arrays may be donated right after. A failed write raises here or later."""
+  def save(self, step: int, state, metrics: Mapping[str, float], statistics: Mapping[str, Any] | None = None) -> None:
+    """Starts writing the state, whose arrays may be donated right after. A failed write raises here or later.
+
+    statistics: what `description` says of the training set, and of these weights on it.
+    """
     description = {**self._description, "shapes": shapes(state.params)}
+    description["statistics"] = {**description.get("statistics", {}), **(statistics or {})}
     with _cleaned(self._workdir):
       self._manager.save(
         step,

@@ -75,9 +75,10 @@ class AugmentConfig:
   flip: float = 0.5  # probability of mirroring a sample
   noise_px: float = 0.0  # standard deviation of Gaussian noise on 2D keypoints, pixels
   missing: float = 0.0  # probability that a joint is missing
+  detector: float = 0.0  # probability that a sample's joints are a COCO detector's (data/detector.py)
 
   def __post_init__(self):
-    for name in ("flip", "missing"):
+    for name in ("flip", "missing", "detector"):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(f"augment.{name}={getattr(self, name)} is a probability, in [0, 1]")
     if self.noise_px < 0:
@@ -98,6 +99,7 @@ class Config:
   stride: int = 1  # frames between windows
   pad_short: bool = False  # train on clips shorter than a window too, with a mask
   overlap: int = 0  # frames that neighbouring windows share, and blend, at inference
+  train_also: DataConfig | None = None  # more clips, beside those of train
   train_2d: DataConfig | None = None  # clips whose 3D is not used; method "masked"
   start_2d: int = 0  # the step from which they take part
   protocol: str = "generic"

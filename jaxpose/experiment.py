@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxpose import checkpoint, models
 from jaxpose import codec as codecs
 from jaxpose import config as configs
+from jaxpose import models
 from jaxpose.config import Config, DataConfig
-from jaxpose.data import pipeline, source, transforms
+from jaxpose.data import detector, transforms
 from jaxpose.data.clip import Clip
 from jaxpose.methods import iso, masked, supervised
 from jaxpose.methods.method import Method
@@ -22,6 +24,8 @@ METHODS = {"supervised": supervised.create, "iso": iso.create, "masked": masked.
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
   """The clips that a data config names."""
+  from jaxpose.data import source  # here alone: lifting need not wait for it, nor for checkpoints
+
   options = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "protocol"}
   return source.load_clips(data_dir=data_dir, **options)
 
@@ -52,6 +56,8 @@ def _augmented(method: Method, config: Config, skeleton: Skeleton) -> Method:
     steps.append(functools.partial(transforms.keypoint_noise, std_px=augment.noise_px))
   if augment.missing:
     steps.append(functools.partial(transforms.missing_joints, skeleton=skeleton, probability=augment.missing))
+  if augment.detector:
+    steps.append(functools.partial(detector.detector_joints, skeleton=skeleton, probability=augment.detector))
   if not steps:
     return method
   change = transforms.augment(*steps)
@@ -63,7 +69,7 @@ def _augmented(method: Method, config: Config, skeleton: Skeleton) -> Method:
   return dataclasses.replace(method, loss=loss)
 
 
-def dummy_batch(num_joints: int, window: int) -> pipeline.Batch:
+def dummy_batch(num_joints: int, window: int) -> transforms.Batch:
   """A batch of the right shapes, to initialise a model with."""
   from jaxpose.geometry import camera  # here alone: a camera of ones
 
@@ -88,17 +94,33 @@ class Trained:
   method: Method
   variables: dict
   step: int
-  statistics: dict  # of the training set: {"bone_lengths": one a bone, output units}
+  statistics: dict  # of the training set (train/statistics.py); empty for a converted run
+  adapters: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)  # those built so far, by setting
 
 
 def load(workdir: str, which: str | int = "best") -> Trained:
   """The run in `workdir` at its best (or latest, or given) checkpoint: config, codec and weights as it stored them."""
+  from jaxpose import checkpoint
+
   step = checkpoint.choose(workdir, which)
-  description = checkpoint.describe(workdir, step)
+  restore = functools.partial(checkpoint.restore_variables, workdir, step)
+  return assemble(checkpoint.describe(workdir, step), step, restore)
+
+
+def assemble(description: Mapping[str, Any], step: int, restore: Callable[[Any], dict]) -> Trained:
+  """The run that a checkpoint describes; restore(variables by shape) gives its variables."""
   config = configs.from_dict(description["config"])
   codec = codecs.from_json(description["codec"])
   method = build_method(config, codec)
   batch = dummy_batch(codec.skeleton.num_joints, config.window)
   shapes = jax.eval_shape(method.init, jax.random.key(0), batch)
-  variables = checkpoint.restore_variables(workdir, step, shapes)
-  return Trained(config, codec, method, variables, step, description["statistics"])
+  return Trained(config, codec, method, restore(shapes), step, description["statistics"])
+
+
+def describe(trained: Trained) -> dict[str, Any]:
+  """What a checkpoint says of a run: the inverse of `assemble`, but for the weights."""
+  return {
+    "config": configs.to_dict(trained.config),
+    "codec": trained.codec.to_json(),
+    "statistics": trained.statistics,
+  }

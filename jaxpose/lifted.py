@@ -103,3 +103,10 @@ def bone_variation(lifted: Lifted) -> float:
   lengths = np.linalg.norm(positions[..., child, :] - positions[..., parent, :], axis=-1)
   people = [lengths[lifted.present[:, n], n] for n in range(len(lifted.ids)) if lifted.present[:, n].any()]
   return float(np.mean([its.std(0) / np.maximum(its.mean(0), 1e-9) for its in people]))
+
+
+def quality(lifted: Lifted) -> str:
+  """What shows how far to trust the poses without knowing the truth, in a sentence."""
+  off = reprojection_px(lifted)
+  seen = "" if off is None else f"seen again, joints are {off:.1f} px from the keypoints (median); "
+  return f"{seen}bones change their length by {100 * bone_variation(lifted):.1f} %"

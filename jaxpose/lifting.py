@@ -3,6 +3,7 @@
 `predict` is all that is asked of a lifter, adapted or not: clips in, a root-relative pose for each of their frames out.
 """
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ def lift(
   height_m: float | int | None = None,
   smooth_hz: float | int | None = None,
   moving_camera: bool = False,
+  eyes_as_crown: bool = True,
   provenance: dict[str, Any] | None = None,
 ) -> Lifted:
   """The poses of people's keypoints: in camera axes, and in an upright world unless the camera moves.
@@ -43,6 +45,8 @@ def lift(
   predict: clips to root-relative metres [T, J, 3] a clip, joints of `target`. camera: of the image; if None, that of
   `placing.assumed_camera`, with a warning. up: as in `placing.stand`. height_m: of everyone; else people are as tall as
   those trained on. smooth_hz: cutoff of `smoothing.butterworth`; poses before it are kept as raw and raw_world.
+  eyes_as_crown: of detectors without a crown `predict` sees the mean of the eyes in its place; else a missing joint,
+  for lifters that trained so, and for whatever explains keypoints by a body.
 
   Frames with less than half of the limbs' joints are left empty (NaN). What was decided stands in provenance["notes"],
   the name of the keypoints' file, without its folder, in provenance["source"].
@@ -59,7 +63,9 @@ def lift(
   if tuple(int(v) for v in np.asarray(camera.size)) != size:
     raise ValueError(f"{tracks.source}: the image is {size[0]}x{size[1]}, the camera's {np.asarray(camera.size)}")
   mapped = mapped_to(tracks, target)
-  places, clips = cut(mapped, camera)
+  trusted = _trusted(tracks.skeleton, target)
+  shown = mapped if eyes_as_crown else dataclasses.replace(mapped, confidence=mapped.confidence * trusted)
+  places, clips = cut(shown, camera)
   positions = np.full((*mapped.status.shape, 3), np.nan, np.float32)
   for (n, frames), pose in zip(places, predict(clips), strict=True):
     positions[frames, n] = _checked(np.asarray(pose), mapped, n, frames)
@@ -70,7 +76,6 @@ def lift(
   if smooth_hz is not None and not tracks.still:
     raw, positions = positions, smoothing.butterworth(positions, fps, smooth_hz)
   if not moving_camera and (len(tracks) == 1 or not tracks.still):
-    trusted = _trusted(tracks.skeleton, target)
     camera, world, raw_world, note = placing.stand(positions, raw, mapped, trusted, camera, fps, up)
     notes.append(note)
   seen, lifted = mapped.present.sum(), np.isfinite(positions).all((-1, -2)).sum()
@@ -122,7 +127,7 @@ def _clip(tracks: Tracks, n: int, frames: slice, camera: Camera) -> Clip:
   keypoints, confidence = tracks.keypoints[frames, n], tracks.confidence[frames, n]
   return Clip(
     keypoints_2d=np.nan_to_num(keypoints), confidence=confidence, joints_3d=None, valid=np.ones(len(keypoints), bool),
-    camera=camera, skeleton=tracks.skeleton, fps=tracks.fps or ASSUMED_FPS, subject=f"person {tracks.ids[n]}",
+    camera=camera, skeleton=tracks.skeleton, fps=float(tracks.fps or ASSUMED_FPS), subject=f"person {tracks.ids[n]}",
     sequence=f"{tracks.frames[frames.start]}-{tracks.frames[frames.stop - 1]}", camera_id=tracks.source,
   )  # fmt: skip
 

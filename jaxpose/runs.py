@@ -2,13 +2,12 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxpose import adaptation, experiment, protocols
+from jaxpose import adaptation, experiment, protocols, stopwatch, targets
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
 from jaxpose.adapt.settings import AdaptConfig as AdaptConfig
@@ -23,21 +22,14 @@ _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 _BATCH = 4096  # frames predicted at once
 
 
-def choose_target(trained: Trained, name: str) -> tuple[str, DataConfig]:
-  """The target of that name, or the first that uses the data set of that name; the first target when empty."""
-  targets = trained.config.targets
-  if not name:
-    return next(iter(targets.items()))
-  found = [(k, v) for k, v in targets.items() if name in (k, v.dataset)]
-  if not found:
-    known = ", ".join(f"{k} ({v.dataset})" for k, v in targets.items())
-    raise ValueError(f"unknown target {name!r}; the run's config has {known}")
-  return found[0]
+def load_target(
+  trained: Trained, data_dir: str, target: str | tuple[str, DataConfig] = "", stride: int = 1
+) -> tuple[str, DataConfig, list[Clip]]:
+  """A target's name, config and clips, every `stride`-th frame of them.
 
-
-def load_target(trained: Trained, data_dir: str, name: str = "", stride: int = 1) -> tuple[str, DataConfig, list[Clip]]:
-  """A target's name, config and clips, every `stride`-th frame of them."""
-  name, data = choose_target(trained, name)
+  target: a name, or what `targets.choose` gave.
+  """
+  name, data = targets.choose(trained, target) if isinstance(target, str) else target
   clips = [c.subsample(stride) for c in experiment.load_clips(data, data_dir)]
   evaluation.check_skeletons(clips, trained.codec)
   return name, data, clips
@@ -105,10 +97,13 @@ def predict(
 ) -> tuple[list[np.ndarray], dict[str, float]]:
   """Root-relative metres [T, J, 3] a clip, adapted to the clips where `adapt` says so; and the timing.
 
-  factors: as in `evaluate.cut`. options: source, state_dir and devices of `adaptation.adapt_clips`.
+  The timing is wall-clock without compilation (`stopwatch.measure`). factors: as in `evaluate.cut`. options: state_dir
+  and devices of `adaptation.adapt_clips`.
   """
   if adapt is not None and adapt.mode != "none":
-    return adaptation.adapt_clips(trained, clips, adapt, show_progress, factors=factors, **options)
+    with stopwatch.measure() as timing:
+      poses, facts = adaptation.adapt_clips(trained, clips, adapt, show_progress, factors=factors, **options)
+    return poses, {**_per_instance(timing, facts["instances"]), **facts}
   once = functools.partial(
     evaluation.predict,
     trained.method,
@@ -119,20 +114,21 @@ def predict(
     flip=flip,
     batch_size=_BATCH,
   )
-  # Compiles outside the clock: a first slice of the same size, so as many clips as fill one, or all there are.
-  enough = 1 + int(np.searchsorted(np.cumsum([len(c) for c in clips]), 2 * _BATCH))
-  once(clips[:enough], factors=None if factors is None else factors[:enough])
-  began = time.perf_counter()
-  predictions = once(clips, factors=factors)
-  seconds = time.perf_counter() - began
-  return predictions, {"seconds_per_instance": seconds / sum(map(len, clips)), "seconds": seconds}
+  with stopwatch.measure() as timing:
+    predictions = once(clips, factors=factors)
+  count = float(sum(map(len, clips)))
+  return predictions, {"instances": count, **_per_instance(timing, count)}
+
+
+def _per_instance(timing: dict[str, float], count: float) -> dict[str, float]:
+  return {"seconds_per_instance": timing["seconds"] / count, **timing}
 
 
 def evaluate(
   trained: Trained,
   data_dir: str,
   *,
-  target: str = "",
+  target: str | tuple[str, DataConfig] = "",
   protocol: str = "",
   stride: int = 1,
   flip: bool = True,
@@ -144,7 +140,7 @@ def evaluate(
   """The report of a trained run on a target; adapted to it, instance by instance, where `adapt` says so.
 
   noise_px: standard deviation of normal noise on the target's keypoints; the fingerprint's `keypoints_source` names it.
-  What a gate decided and what saved streams had seen stand in the fingerprint, beside the settings.
+  What saved streams had seen stands in the fingerprint, beside the settings.
   """
   name, data, clips = load_target(trained, data_dir, target, stride)
   clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
@@ -153,10 +149,10 @@ def evaluate(
   protocol = protocol or data.protocol or trained.config.protocol
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
-    options |= dict(state_dir=state_dir, source=adaptation.source_clips(trained, data_dir) if adapt.gate else None)
+    options["state_dir"] = state_dir
   predictions, timing = predict(trained, clips, factors=protocols.factors(protocol, clips), **options)
   told: dict[str, Any] = dict(protocol=protocol, flip=flip, adapt=adapt, built=built)
   report = score(trained, name, data, clips, predictions, **told)
-  decided = {k: timing[k] for k in ("gate_threshold", "instances_before") if k in timing}
-  report["fingerprint"]["adaptation"].update(decided)
+  if "instances_before" in timing:
+    report["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
   return {**report, "timing": timing}

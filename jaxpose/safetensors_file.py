@@ -1,9 +1,13 @@
 """Safetensors files, by the format's own library; its errors name no file."""
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import safetensors
+from safetensors import numpy as tensors_of_numpy
+
+from jaxpose import whole_file
 
 _LONGEST_HEADER = 100_000_000  # bytes, as the library has it
 
@@ -22,3 +26,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
   except (safetensors.SafetensorError, TypeError, ValueError) as error:
     raise ValueError(f"{os.fspath(path)}: no readable safetensors file ({error}); fetch it again") from error
+
+
+def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+  """Writes the tensors, whole or not at all."""
+  whole_file.write(path, tensors_of_numpy.save({name: np.ascontiguousarray(x) for name, x in tensors.items()}))

@@ -1,20 +1,20 @@
 """Scores a trained run:
 
-python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME] [--dataset=NAME]
+python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
+  [--dataset=NAME [--splits= --rig= --fps=]]
 """
+
+from typing import Any
 
 from absl import flags
 
 from jaxpose import experiment, report, runs
-from launch import app
+from launch import app, target_flags
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run to evaluate, as launch.train wrote it.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.", required=True)
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the config's own when empty.")
-_DATASET = flags.DEFINE_string(
-  "dataset", "", "One of the config's targets or its data sets; the first target when empty."
-)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.")
 _STRIDE = flags.DEFINE_integer("stride", 1, "Score every n-th frame of a clip.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
@@ -28,7 +28,8 @@ def main() -> None:
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
   if _OVERLAP.value is not None:
     trained = runs.with_overlap(trained, _OVERLAP.value)
-  options = dict(target=_DATASET.value, protocol=_PROTOCOL.value, stride=_STRIDE.value, noise_px=_NOISE.value)
+  options: dict[str, Any] = dict(target=target_flags.target(trained), protocol=_PROTOCOL.value, stride=_STRIDE.value)
+  options["noise_px"] = _NOISE.value
   result = runs.evaluate(trained, _DATA_DIR.value, flip=_FLIP.value, **options)
   report.write_json(_OUTPUT.value, result)
   print(report.table({"evaluate": result}))

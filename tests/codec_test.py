@@ -227,6 +227,64 @@ def test_projecting_the_unrotated_pose_gives_the_input(name, direction):
   np.testing.assert_allclose(projected, ALL[name].encode(keypoints, CAMERAS), atol=1e-4)
 
 
+def seen_on_the_axis(name, rng, joints_missing):
+  """The inputs of true poses on the axis at the codec's depth, some joints missing, and their targets."""
+  codec, constants = ALL[name], ALL[name].constants
+  lens = cameras.create((1100, 1150), (500, 480), (1000, 1000))
+  pose = rng.normal(0, 0.3, (5, 17, 3))
+  pose -= pose[:, :1]
+  pose[..., 2] += constants["depth"] * constants["head_root_m"] if name == "root_scaled" else constants["depth_m"]
+  confidence = np.ones((5, 17), np.float32)
+  confidence[:, joints_missing] = 0
+  if name == "canonical" and 0 in joints_missing:  # it looks at the mean of the joints it sees
+    near = confidence[..., None] / pose[..., 2:]
+    pose[..., :2] -= (near * pose[..., :2]).sum(1, keepdims=True) / near.sum(1, keepdims=True)
+  pose = pose.astype(np.float32)
+  keypoints = np.array(cameras.project(jnp.asarray(pose), lens))
+  keypoints[confidence == 0] = np.nan
+  inputs = codec.encode(keypoints, lens, confidence)
+  if name == "root_scaled":  # its scale undone
+    inputs *= constants["ray_distance"] * constants["depth"]
+  return inputs, codec.encode_target(pose, keypoints, lens, confidence), confidence > 0
+
+
+@pytest.mark.parametrize("name", PROJECTING)
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), joints_missing=st.sets(st.integers(0, 16), max_size=14))
+def test_a_true_pose_projects_to_its_input_whatever_joints_are_missing(name, seed, joints_missing):
+  inputs, targets, there = seen_on_the_axis(name, np.random.default_rng(seed), sorted(joints_missing))
+  present = ALL[name].present(inputs)
+  np.testing.assert_array_equal(present, there)
+  projected = ALL[name].project(targets, present)
+  np.testing.assert_allclose(np.where(there[..., None], projected, 0), inputs, atol=1e-4)
+
+
+def test_present_joints_are_known_by_their_confidence_where_it_is_a_channel():
+  codec = ALL["canonical_confidence"]
+  _, keypoints = bodies(10)
+  confidence = np.random.default_rng(0).integers(0, 2, keypoints.shape[:-1]).astype(np.float32)
+  np.testing.assert_array_equal(codec.present(codec.encode(keypoints, CAMERAS, confidence)), confidence > 0)
+  nothing = np.zeros((2, 17), np.float32)
+  for name in PROJECTING:
+    assert not np.any(ALL[name].present(np.zeros((2, 17, 2), np.float32)))
+    project = lambda p, name=name: jnp.sum(ALL[name].project(p, nothing > 0) ** 2)  # noqa: E731
+    assert np.isfinite(jax.grad(project)(jnp.zeros((2, 17, 3)))).all()
+
+
+@pytest.mark.parametrize("name", PROJECTING)
+def test_up_is_the_way_that_a_raised_joint_moves(name):
+  """The last joint one metre above the root, in the world of the four cameras: its target is along up."""
+  joints, _ = bodies(11)
+  world_up = np.stack([c.rotation[:, 2] for c in FOUR])[:, None]
+  joints[..., 16, :] = joints[..., 0, :] + world_up
+  keypoints = np.asarray(cameras.project(jnp.asarray(joints), CAMERAS))
+  raised = np.asarray(ALL[name].encode_target(joints, keypoints, CAMERAS))[..., 16, :]
+  raised = raised / np.linalg.norm(raised, axis=-1, keepdims=True)
+  up = ALL[name].up(keypoints, CAMERAS)
+  assert up.shape == (4, 3, 3)
+  np.testing.assert_allclose(up, raised, atol=1e-5)
+
+
 def test_root_rms_projection_is_exact_for_flat_bodies_and_off_by_parallax_otherwise():
   codec = ALL["root_rms"]
   joints, keypoints = centred_at(4.0, (0.3, -0.2, 1))

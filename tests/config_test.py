@@ -5,10 +5,11 @@ import pathlib
 import pytest
 
 from data_builders import build
+from jaxpose import codec, experiment, protocols, skeleton
 from jaxpose import config as configs
-from jaxpose import protocols, skeleton
 
 FILES = pathlib.Path(__file__).parents[1] / "configs"
+H36M = skeleton.get("h36m_17")
 NAMES = sorted(path.stem for path in FILES.glob("*.py") if path.stem not in ("__init__", "common"))
 
 
@@ -47,6 +48,14 @@ def test_data_sets_and_protocols_exist(name):
 def test_unknown_argument_is_refused():
   with pytest.raises(ValueError, match="'quik'.*only one is 'quick'"):
     get_config("cmu_baseline", "quik")
+
+
+@pytest.mark.parametrize("name", ["cmu_iso", "synthetic_iso"])
+def test_isos_game_is_balanced_unless_the_published_one_is_asked_for(name):
+  published, balanced = (get_config(name, arg).method_options.to_dict() for arg in ("published", None))
+  assert set(balanced) - set(published) == {"vertical", "elevation", "lift", "size", "noise"}
+  assert all(balanced[key] == value for key, value in published.items())
+  experiment.build_method(configs.from_dict(get_config(name, "published")), codec.build("canonical", H36M))
 
 
 def values(**changes):

@@ -42,6 +42,13 @@ def clip(
   return Clip(**{**fields, **changes})
 
 
+def statistics(sensitivity: float = 0.1) -> dict:
+  """What a checkpoint says of its training set, where everyone is built like `STANDING`."""
+  child, parent = np.transpose(skeleton.get("h36m_17").bones)
+  lengths = np.linalg.norm(STANDING[child] - STANDING[parent], axis=-1)
+  return {"bone_lengths_m": lengths.astype(float).tolist(), "sensitivity": sensitivity}
+
+
 def config(**changes) -> configs.Config:
   """A run of a few steps of a narrow MLP."""
   data = dict(dataset="synthetic_mocap", splits=("train",), rig="fixed_four")

@@ -17,14 +17,14 @@ from benchmarks.iso_study.methods import Method
 from benchmarks.iso_study.settings import Settings
 from jaxpose import adaptation, progress, report, runs
 from jaxpose import config as configs
-from jaxpose.adapt.adapt import MODES
+from jaxpose.adapt.settings import MODES
 from jaxpose.config import DataConfig
 from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
 from jaxpose.runs import AdaptConfig
 
-_FORMAT = 2  # of the files; raise it when what they hold changes
+_FORMAT = 3  # of the files; raise it when what they hold changes
 # Instances (vanilla) or streams (online) side by side: the fastest on two cores. Online modes compile anew for every
 # number of steps below 64, which a skipping stream has: wider groups, fewer programs.
 _CHUNK = {"none": 16, "vanilla": 16, "vanilla_lr": 16, "online": 4, "online_skip": 14}
@@ -46,7 +46,7 @@ class Cell:
 
   @property
   def online(self) -> bool:
-    return MODES[self.adapt.mode].online
+    return MODES[self.adapt.mode].streams
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 TRUTH, SOURCE = "#000000", "#009E73"
-# Okabe & Ito: published methods warm, reprojection and bone lengths blue (Gauss-Newton) and violet (Adam).
+# Okabe & Ito: published methods warm, those that solve by the bones blue.
 COLOURS = {
   "Baseline": "#666666",
   "Joint-Adv": "#F0A0C8",
@@ -16,8 +16,6 @@ COLOURS = {
   "Joint-Cyc": "#CC79A7",
   "Vanilla-Cyc": "#E69F00",
   "Online-Cyc": "#D55E00",
-  "Vanilla-Adam": "#B8A9E0",
-  "Online-Adam": "#6A51A3",
   "Vanilla-GN": "#56B4E9",
   "Online-GN": "#0072B2",
 }

@@ -1,10 +1,9 @@
 """The rows of the tables: which run, adapted how; and what the paper reports for them."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jaxpose.adapt import weighted
-from jaxpose.adapt.adapt import MODES
+from jaxpose.adapt.settings import MODES
 from jaxpose.runs import RECOMMENDED, AdaptConfig
 
 
@@ -19,9 +18,6 @@ def _published(run: str, mode: str) -> Method:
   return Method(run, AdaptConfig(mode=mode))
 
 
-# What the recommended settings minimise, by first-order steps.
-_BY_ADAM: Any = dict(objective=RECOMMENDED["vanilla"].objective, optimizer="adam")
-
 METHODS = {
   "Baseline": _published("baseline", "none"),
   "Joint-Adv": _published("joint_adversary", "none"),
@@ -30,12 +26,6 @@ METHODS = {
   "Joint-Cyc": _published("joint_cycle", "none"),
   "Vanilla-Cyc": _published("joint_cycle", "vanilla"),
   "Online-Cyc": _published("joint_cycle", "online"),
-  "Vanilla-Adam": Method(
-    "baseline", AdaptConfig(**_BY_ADAM, mode="vanilla", num_steps=20, learning_rate=2e-4, copies=1)
-  ),
-  "Online-Adam": Method(
-    "baseline", AdaptConfig(**_BY_ADAM, mode="online", learning_rate=3e-4, memory=16, copies=16, stream="camera")
-  ),
   "Vanilla-GN": Method("baseline", RECOMMENDED["vanilla"]),
   "Online-GN": Method("baseline", RECOMMENDED["online"]),
   "Vanilla-lr-Cyc": _published("joint_cycle", "vanilla_lr"),
@@ -58,25 +48,19 @@ PAPER = {
 
 def footnotes(names: Iterable[str]) -> list[str]:
   """What the names of rows that are not the paper's stand for, a line each."""
-  return [f"{n}: {_describe(METHODS[n])}" for n in names if METHODS[n].adapt.objective]
+  return [f"{n}: {_describe(METHODS[n])}" for n in names if METHODS[n].adapt.optimizer == "gauss_newton"]
+
+
+_STREAMS = {"clip": "a clip", "camera": "what a camera sees of a subject", "subject": "all there is of a subject"}
 
 
 def _describe(method: Method) -> str:
-  own = method.adapt.resolved()
-  goal = " + ".join(
-    f"{name.replace('_', ' ')}{'' if factor == 1 else f' x {factor:g}'}"
-    for name, factor in weighted.parse(own.objective).items()
-  )
-  text = [f"adapts the {method.run} run to {goal}", f"{own.num_steps} step{'s' * (own.num_steps != 1)} an instance"]
-  if own.optimizer == "gauss_newton":
-    text[1] = text[1].replace("step", "Gauss-Newton step")
-    text.append(f"damping {own.damping:g}")
-  else:
-    text += [f"{own.optimizer.capitalize()}, learning rate {own.learning_rate:g}", f"{own.copies} rows a step"]
-  if MODES[own.mode].online:
-    text.append("a stream is what a camera sees of a subject")
-    if own.stream == "clip":
-      text[-1] = "a stream is a clip"
-    if own.optimizer == "gauss_newton":
-      text.append(f"it keeps {own.carry:g} of an instance's first step")
+  own = method.adapt
+  text = [
+    f"solves for each instance of the {method.run} run by its keypoints and the person's bones",
+    f"poses expected to be wrong by {own.prior_m:g} m",
+    f"keypoints by {own.noise:g} of the person's extent",
+  ]
+  if MODES[own.mode].streams:
+    text.append(f"a stream is {_STREAMS[own.stream]} and learns the bones")
   return ", ".join(text) + "."

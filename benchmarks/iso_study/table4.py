@@ -7,10 +7,7 @@ from benchmarks.iso_study.cells import Cell, Study
 from benchmarks.iso_study.methods import METHODS, PAPER
 from jaxpose import report
 
-ROWS = (
-  "Baseline", "Vanilla-Cyc", "Vanilla-lr-Cyc", "Online-Cyc", "Online-skip-Cyc", "Vanilla-Adam",
-  "Online-Adam", "Vanilla-GN", "Online-GN",
-)  # fmt: skip
+ROWS = ("Baseline", "Vanilla-Cyc", "Vanilla-lr-Cyc", "Online-Cyc", "Online-skip-Cyc", "Vanilla-GN", "Online-GN")
 
 
 def wanted(study: Study) -> list[Cell]:

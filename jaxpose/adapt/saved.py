@@ -8,18 +8,19 @@ import jax
 import numpy as np
 
 from jaxpose import checkpoint
-from jaxpose.adapt.online import OnlineState
+
+State = tuple[Any, int]  # an adapter's state, and how many instances it has seen
 
 
-def save(folder: str, states: Mapping[str, OnlineState], settings: Mapping[str, Any]) -> None:
+def save(folder: str, states: Mapping[str, State], settings: Mapping[str, Any]) -> None:
   """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there."""
   leaves = _named(dict(states))
   described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves)}
-  seen = sum(int(s.seen) for s in states.values())
+  seen = sum(int(count) for _, count in states.values())
   checkpoint.save_state(folder, seen, {str(i): np.asarray(x) for i, x in enumerate(leaves.values())}, described)
 
 
-def load(folder: str, like: OnlineState, settings: Mapping[str, Any]) -> dict[str, OnlineState]:
+def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, State]:
   """The streams saved in `folder`, by name; none where nothing was saved yet.
 
   like: a stream's state with the shapes of this run. Raises a ValueError that names what differs, if the streams were
@@ -44,7 +45,8 @@ def load(folder: str, like: OnlineState, settings: Mapping[str, Any]) -> dict[st
     shapes = [np.shape(t[name]) if name in t else None for t in (by_name, wanted)]
     if shapes[0] != shapes[1]:
       raise ValueError(f"the streams saved in {folder!r} do not fit: {name} is {shapes[0]}, this run has {shapes[1]}")
-  return jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
+  states = jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
+  return {name: (state, int(seen)) for name, (state, seen) in states.items()}
 
 
 def weights_digest(variables: Any) -> str:

@@ -1,26 +1,46 @@
 """How to adapt, as one checked value; and the values that are worth beginning with."""
 
 import dataclasses
+import json
+from collections.abc import Mapping
 
-from jaxpose.adapt.adapt import MODES, PAPER_GROUPS
-from jaxpose.adapt.gauss_newton import Solver
-from jaxpose.adapt.teacher import Teacher
-from jaxpose.adapt.weighted import parse
+from jaxpose.adapt.first_order import PAPER_GROUPS
 
 OPTIMIZERS = ("adam", "sgd", "gauss_newton")
-STREAMS = ("clip", "camera")
+STREAMS = ("clip", "camera", "subject")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+  """A way to go through instances. num_steps and learning_rate are the paper's T and alpha."""
+
+  streams: bool  # instances of a stream share what was learnt
+  num_steps: int = 0
+  learning_rate: float = 0.0
+  every: int = 1  # online: every k-th instance adapts
+
+
+MODES = {
+  "none": Mode(streams=False),
+  "vanilla": Mode(streams=False, num_steps=10, learning_rate=2e-5),
+  "vanilla_lr": Mode(streams=False, num_steps=1, learning_rate=2e-4),
+  "online": Mode(streams=True, num_steps=1, learning_rate=2e-5),
+  "online_skip": Mode(streams=True, num_steps=1, learning_rate=2e-5, every=10),
+  "video": Mode(streams=True),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdaptConfig:
-  """How to adapt. None takes the mode's own (the paper's): see adapt.MODES. An empty objective takes the method's.
+  """How to adapt. None takes the mode's own (the paper's): see MODES. An empty objective takes the method's.
 
-  objective: names joined by "+", each with a factor where wanted: "reprojection*10+bone_lengths*0.5". gate: adapt only
-  to instances whose loss, with the source's weights, is above this quantile of the source's own; 0 adapts to all.
-  soft_reset: the share by which each step online takes the weights back to `reset_to`.
+  With optimizer adam or sgd, one of the method's objectives is descended on, by name.
 
-  optimizer gauss_newton solves for objectives that are sums of squares of the prediction (residuals.py), in five steps
-  if none are set. It has no learning rate, copies or memory, and adapts to every instance.
+  With gauss_newton, each instance is solved for by its keypoints and the person's bones (adapt/fit.py): `prior_m`, by
+  how much a coordinate of a pose is expected to be wrong, in metres; `noise`, of a keypoint, as a share of the person's
+  rms extent in the image. A stream learns the bones, online from frame to frame, in mode `video` from all frames before
+  the last of `ROUNDS`. bones: known lengths in metres by the joint a bone ends at, for each subject ("" for every);
+  height: of everyone, in metres.
   """
 
   mode: str = "vanilla"
@@ -28,19 +48,16 @@ class AdaptConfig:
   num_steps: int | None = None
   learning_rate: float | None = None
   every: int | None = None  # online modes adapt on every k-th instance
-  copies: int = 16  # rows a step; online a multiple of `memory`
-  memory: int = 1  # online: rows are the last `memory` instances
+  copies: int = 16  # random draws a step
   groups: tuple[str, ...] = PAPER_GROUPS
   optimizer: str = "adam"  # adam | sgd | gauss_newton
   carry_optimizer: bool = False  # online: moments are kept from instance to instance
-  damping: float = 0.1  # of Gauss-Newton's normal equations
-  carry: float = 0.5  # online, Gauss-Newton: the share of an instance's first step that the stream keeps
-  stream: str = "clip"  # online: a stream is a clip, or a "camera" with all it sees of a subject
-  gate: float = 0.0
-  teacher_decay: float = 0.99  # of the moving average that the objective "teacher" and soft_reset look to
-  soft_reset: float = 0.0
-  reset_to: str = "teacher"  # teacher | source
-  chunk: int | None = None  # instances (vanilla) or streams (online) at once; by the memory there is when None
+  prior_m: float = 0.15
+  noise: float = 0.14
+  bones: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict, hash=False)
+  height: float | None = None
+  stream: str = "clip"  # a stream is a clip, what a "camera" sees of a subject, or all that there is of a "subject"
+  chunk: int | None = None  # instances (alone) or streams (online) at once; by the memory there is when None
   seed: int = 0
 
   def __post_init__(self):
@@ -48,41 +65,19 @@ class AdaptConfig:
       raise ValueError(f"unknown mode {self.mode!r}; known are {', '.join(MODES)}")
     if self.optimizer not in OPTIMIZERS:
       raise ValueError(f"unknown optimizer {self.optimizer!r}; known are {', '.join(OPTIMIZERS)}")
-    if not self.damping > 0 or not 0 <= self.carry <= 1:
-      raise ValueError(f"damping={self.damping} must be positive, and carry={self.carry} in [0, 1]")
-    for name in ("num_steps", "learning_rate", "every", "copies", "memory", "chunk"):
+    for name in ("num_steps", "learning_rate", "every", "copies", "chunk", "prior_m", "noise"):
       value = getattr(self, name)
       if value is not None and not value > 0:
         raise ValueError(f"{name}={value} must be positive")
     if self.stream not in STREAMS:
       raise ValueError(f"unknown stream {self.stream!r}; known are {', '.join(STREAMS)}")
-    if not 0 <= self.gate <= 1:
-      raise ValueError(f"gate={self.gate} must be a quantile in (0, 1], or 0 for none")
-    if self.optimizer == "gauss_newton":
-      asked = dict(learning_rate=self.learning_rate, every=self.every or MODES[self.mode].every, memory=self.memory)
-      for name, value in asked.items():
-        if value not in (None, 1):
-          raise ValueError(f"{name}={value} means nothing to optimizer 'gauss_newton', which solves for each instance")
-      if self.soft_reset:
-        raise ValueError("soft_reset is for optimizers adam and sgd; let gauss_newton carry less instead")
-    Teacher(self.teacher_decay, self.soft_reset, self.reset_to)  # checks them
-    if self.objective:
-      parse(self.objective)
-    if not MODES[self.mode].online:
-      for name in ("soft_reset", "carry_optimizer"):
-        if getattr(self, name):
-          raise ValueError(f"{name}={getattr(self, name)} is for the online modes; mode {self.mode!r} carries nothing")
-    elif self.copies % self.memory:
-      raise ValueError(
-        f"copies={self.copies} must be a multiple of memory={self.memory}: rows are those instances in turn"
-      )
+    _check_what_goes_together(self)
 
   def resolved(self) -> "AdaptConfig":
     """With the mode's own numbers filled in."""
-    mode = MODES[self.mode]
     if self.optimizer == "gauss_newton":
-      steps = Solver._field_defaults["num_steps"] if self.num_steps is None else self.num_steps
-      return dataclasses.replace(self, num_steps=steps, learning_rate=1.0, every=1, copies=1)
+      return self
+    mode = MODES[self.mode]
     return dataclasses.replace(
       self,
       num_steps=mode.num_steps if self.num_steps is None else self.num_steps,
@@ -90,14 +85,34 @@ class AdaptConfig:
       every=mode.every if self.every is None else self.every,
     )
 
+  def key(self) -> str:
+    """The settings as text: equal for equal settings."""
+    return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
-# What gains most on held-out people and views, in measurements of this library (docs/adaptation.md); the published
-# settings are those of adapt.MODES.
+
+def _check_what_goes_together(config: AdaptConfig) -> None:
+  mode = MODES[config.mode]
+  if config.optimizer == "gauss_newton":
+    if config.mode in ("vanilla_lr", "online_skip"):
+      raise ValueError(f"mode {config.mode!r} is the paper's; gauss_newton has vanilla, online and video")
+    fields = {f.name: f.default for f in dataclasses.fields(config)}
+    for name in ("objective", "num_steps", "learning_rate", "every", "copies", "carry_optimizer"):
+      if getattr(config, name) != fields[name]:
+        raise ValueError(f"{name}={getattr(config, name)!r} means nothing to gauss_newton, which solves each instance")
+  elif config.mode == "video":
+    raise ValueError("mode 'video' learns a person's bones: it needs optimizer='gauss_newton', as --recommended has")
+  elif config.bones or config.height:
+    raise ValueError(f"bones and height are for gauss_newton; optimizer {config.optimizer!r} knows no person")
+  if config.carry_optimizer and not mode.streams:
+    raise ValueError(f"carry_optimizer=True is for the online modes; mode {config.mode!r} carries nothing")
+
+
+# What gains most on development targets, by a rule written down before (docs/adaptation.md); the published settings
+# are those of MODES.
 RECOMMENDED = {
-  "vanilla": AdaptConfig(mode="vanilla", objective="reprojection+bone_lengths*10", optimizer="gauss_newton"),
-  "online": AdaptConfig(
-    mode="online", objective="reprojection+bone_lengths*10", optimizer="gauss_newton", stream="camera"
-  ),
+  "vanilla": AdaptConfig(mode="vanilla", optimizer="gauss_newton"),
+  "online": AdaptConfig(mode="online", optimizer="gauss_newton", stream="subject"),
+  "video": AdaptConfig(mode="video", optimizer="gauss_newton", stream="subject"),
 }
 
 
@@ -106,3 +121,20 @@ def recommended(mode: str) -> AdaptConfig:
   if mode not in RECOMMENDED:
     raise ValueError(f"no recommended setting for mode {mode!r}; there is one for {', '.join(RECOMMENDED)}")
   return RECOMMENDED[mode]
+
+
+def read_bones(path: str) -> dict[str, dict[str, float]]:
+  """The lengths in a JSON file, {subject: {joint: metres}}; a ValueError says what is wrong with the file."""
+  with open(path, encoding="utf-8") as file:
+    try:
+      bones = json.load(file)
+    except ValueError as error:
+      raise ValueError(f"{path!r} is no JSON: {error}") from error
+  shape = '{"subject, or empty for all": {"left_knee": 0.44}}, metres'
+  if not isinstance(bones, dict) or not all(isinstance(b, dict) for b in bones.values()):
+    raise ValueError(f"{path!r} holds {type(bones).__name__}s, expected {shape}")
+  for subject, lengths in bones.items():
+    for joint, length in lengths.items():
+      if isinstance(length, bool) or not isinstance(length, int | float):
+        raise ValueError(f"{path!r}: {subject!r}, {joint!r} is {length!r}, expected {shape}")
+  return bones

@@ -108,8 +108,34 @@ class Codec:
     self._check_shape("outputs", outputs, 3)
     return jnp.asarray(outputs)
 
-  def project(self, outputs: Float[AnyArray, "*n J 3"]) -> Float[Array, "*n J 2"]:
+  def present(self, inputs: Float[AnyArray, "*n J C"]) -> Bool[Array, "*n J"]:
+    """Which joints were there when `encode` made these inputs: those that are not exactly 0, or of any confidence."""
+    inputs = jnp.asarray(inputs)
+    return jnp.any(inputs[..., :2] != 0, -1) if inputs.shape[-1] == 2 else inputs[..., 2] > 0
+
+  def up(
+    self,
+    keypoints_2d: Float[AnyArray, "*b J 2"],
+    camera: Camera,
+    confidence: Float[AnyArray, "*b J"] | None = None,
+  ) -> Float[Array, "*b 3"]:
+    """The world's z axis in the axes of the outputs, [*b, 3]: up, in every virtual rig and in Human3.6M.
+
+    Trap: it is as right as the camera's rotation. Some data sets leave that at the identity, or have y up.
+    """
+    del confidence
+    batch = keypoints_2d.shape[:-2]
+    vertical = jnp.asarray(camera.rotation)[..., 2]
+    vertical = vertical.reshape(vertical.shape[:-1] + (1,) * (len(batch) - vertical.ndim + 1) + (3,))
+    return jnp.broadcast_to(vertical, (*batch, 3))
+
+  def project(
+    self, outputs: Float[AnyArray, "*n J 3"], present: Bool[AnyArray, "*n J"] | None = None
+  ) -> Float[Array, "*n J 2"]:
     """A pose in the codec's output space [..., J, 3] to its input space [..., J, 2] by a canonical perspective camera.
+
+    present: the joints that the input was centred on and normalised by (`present(inputs)`), so that both are treated
+    alike; all by default. Missing joints are 0.
 
     Raises ValueError for codecs whose input depends on where in the image the person stands.
     """

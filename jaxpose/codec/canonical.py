@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from jaxpose.codec.base import AnyArray, centred
 from jaxpose.codec.root_rms import RootRms, unit_rms
 from jaxpose.geometry import camera as cameras
+from jaxpose.geometry import projection
 from jaxpose.geometry.camera import Camera
 
 
@@ -48,6 +49,25 @@ class Canonical(RootRms):
     points, _ = self._observed(keypoints_2d, camera, confidence)
     rotation = self._rotation(cameras.unproject(points, camera))
     return _rotate(jnp.swapaxes(rotation, -1, -2), jnp.asarray(outputs))
+
+  def up(
+    self,
+    keypoints_2d: Float[AnyArray, "*b J 2"],
+    camera: Camera,
+    confidence: Float[AnyArray, "*b J"] | None = None,
+  ) -> Float[Array, "*b 3"]:
+    """R times the world's z axis in camera space."""
+    points, _ = self._observed(keypoints_2d, camera, confidence)
+    vertical = super().up(keypoints_2d, camera)[..., None, :]
+    return _rotate(self._rotation(cameras.unproject(points, camera)), vertical)[..., 0, :]
+
+  def _aimed(self, pose: Array, present: Array) -> Array:
+    """Where the root is missing, R turned the mean ray of the others into the axis: that mean is 0 here too."""
+    root, depth = self.skeleton.root, self.constants["depth_m"]
+    near = jnp.where(present, 1 / jnp.maximum(depth + pose[..., 2:], projection.NEAREST * depth), 0)
+    count = jnp.maximum(near.sum(-2, keepdims=True), 1 / (100 * depth))  # 0 when no joint is present
+    shift = -(near * pose[..., :2]).sum(-2, keepdims=True) / count
+    return pose.at[..., :2].add(jnp.where(present[..., root : root + 1, :], 0, shift))
 
   def _encode(self, points: Array, present: Array, camera: Camera) -> Array:
     rays = cameras.unproject(points, camera)

@@ -1,9 +1,9 @@
 """Root-centred rays of unit root mean square: no camera distance, focal length or image position remains."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxpose.codec.base import AnyArray, Codec, centred
+from jaxpose.codec.base import AnyArray, Codec, centred, fill_missing
 from jaxpose.geometry import camera as cameras
 from jaxpose.geometry import projection
 from jaxpose.geometry.camera import Camera
@@ -24,11 +24,29 @@ class RootRms(Codec):
   name = "root_rms"
   defaults = {"depth_m": 5.0}
 
-  def project(self, outputs: Float[AnyArray, "*n J 3"]) -> Float[Array, "*n J 2"]:
-    """(x, y) / z with the root at `depth_m`, each pose divided by its rms."""
+  def present(self, inputs: Float[AnyArray, "*n J C"]) -> Bool[Array, "*n J"]:
+    """As for any codec; whether the root is among them is told by the sum of squares, twice the number of joints."""
+    inputs, seen = jnp.asarray(inputs), super().present(inputs)
+    if inputs.shape[-1] == 3:
+      return seen
+    squares = jnp.sum(inputs**2, (-2, -1)) / 2
+    return seen.at[..., self.skeleton.root].set(squares > seen.sum(-1) + 0.5)
+
+  def project(
+    self, outputs: Float[AnyArray, "*n J 3"], present: Bool[AnyArray, "*n J"] | None = None
+  ) -> Float[Array, "*n J 2"]:
+    """(x, y) / z with the root at `depth_m`, each pose divided by the rms of its joints that are present."""
     self._check_shape("outputs", outputs, 3)
-    flat = projection.perspective(centred(jnp.asarray(outputs), self.skeleton.root), self.constants["depth_m"])
-    return unit_rms(flat, jnp.ones((*flat.shape[:-1], 1), bool))
+    pose, root = centred(jnp.asarray(outputs), self.skeleton.root), self.skeleton.root
+    there = jnp.ones((*pose.shape[:-1], 1), bool) if present is None else jnp.asarray(present)[..., None]
+    flat = projection.perspective(self._aimed(pose, there), self.constants["depth_m"])
+    points, there = fill_missing(flat, there, root)
+    return unit_rms(centred(points, root), there)
+
+  def _aimed(self, pose: Array, present: Array) -> Array:
+    """The pose as it stands before the canonical camera: its root on the axis."""
+    del present
+    return pose
 
   def _encode(self, points: Array, present: Array, camera: Camera) -> Array:
     return unit_rms(centred(cameras.unproject(points, camera), self.skeleton.root), present)

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxpose.codec.base import AnyArray, Codec, centred, clip_rays, usable
+from jaxpose.codec.base import AnyArray, Codec, centred, clip_rays, fill_missing, usable
 from jaxpose.data.clip import Clip
 from jaxpose.geometry import camera as cameras
 from jaxpose.geometry import projection
@@ -55,10 +55,25 @@ class RootScaled(Codec):
     """outputs * head_root_m."""
     return super().decode(outputs, keypoints_2d, camera, confidence) * self.constants["head_root_m"]
 
-  def project(self, outputs: Float[AnyArray, "*n J 3"]) -> Float[Array, "*n J 2"]:
+  def present(self, inputs: Float[AnyArray, "*n J C"]) -> Bool[Array, "*n J"]:
+    """As for any codec; the root is missing where the others are centred on their mean (no distortion assumed)."""
+    inputs, seen = jnp.asarray(inputs), super().present(inputs)
+    if inputs.shape[-1] == 3:
+      return seen
+    centred_on_root = jnp.abs(inputs.sum(-2)).max(-1) > 1e-4 * jnp.abs(inputs).sum((-2, -1))
+    return seen.at[..., self.skeleton.root].set(centred_on_root)
+
+  def project(
+    self, outputs: Float[AnyArray, "*n J 3"], present: Bool[AnyArray, "*n J"] | None = None
+  ) -> Float[Array, "*n J 2"]:
     """(x, y) / z with the root at `depth` on the optical axis; no renormalisation."""
     self._check_shape("outputs", outputs, 3)
-    return projection.perspective(centred(jnp.asarray(outputs), self.skeleton.root), self.constants["depth"])
+    root = self.skeleton.root
+    flat = projection.perspective(centred(jnp.asarray(outputs), root), self.constants["depth"])
+    if present is None:
+      return flat
+    points, _ = fill_missing(flat, jnp.asarray(present)[..., None], root)
+    return centred(points, root)
 
   @classmethod
   def fit(cls, skeleton: Skeleton, clips: Iterable[Clip], options: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,15 +37,7 @@ def save(
   gaps, but no more than 65,535 frames. mp4 needs `video`. Raises ValueError for an unknown format, mp4 without a video,
   and an extra that is not installed, before anything is written.
   """
-  unknown = [f for f in formats if f not in FORMATS]
-  if unknown:
-    raise ValueError(f"unknown format {unknown[0]!r}; known are npz (always) and {', '.join(FORMATS)}")
-  if "mp4" in formats and video is None:
-    raise ValueError("overlay.mp4 is drawn over the video; give --video=FILE, or leave mp4 out")
-  if "c3d" in formats:
-    c3d.library()
-  if "mp4" in formats:
-    videos.library()
+  check(formats, video)
   folder, files, notes = pathlib.Path(folder), [], []
   poses_npz.write(_listed(files, folder / "poses.npz"), lifted)
   if "json" in formats:
@@ -68,6 +61,19 @@ def save(
   if "mp4" in formats and video is not None:
     overlay.write(_listed(files, folder / "overlay.mp4"), lifted, video)
   return Saved(tuple(files), tuple(notes))
+
+
+def check(formats: Sequence[str], video: str | os.PathLike | None = None) -> None:
+  """Raises what `save` would raise of these formats, before anything is lifted."""
+  unknown = [f for f in formats if f not in FORMATS]
+  if unknown:
+    raise ValueError(f"unknown format {unknown[0]!r}; known are npz (always) and {', '.join(FORMATS)}")
+  if "mp4" in formats and video is None:
+    raise ValueError("overlay.mp4 is drawn over the video; give --video=FILE, or leave mp4 out")
+  if "c3d" in formats:
+    c3d.library()
+  if "mp4" in formats:
+    videos.library()
 
 
 def _save_c3d(folder: pathlib.Path, files: list[pathlib.Path], lifted: Lifted, n: int) -> None:

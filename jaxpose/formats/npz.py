@@ -1,6 +1,7 @@
 """NumPy's .npz archives, without its pickle reader: arrays of objects are read by `jaxpose.formats.pickles`."""
 
 import functools
+import io
 import math
 import os
 import tokenize
@@ -18,17 +19,18 @@ LIMIT = 16 * 2**30  # bytes, of the arrays that are read together
 
 
 def read(
-  path: str | os.PathLike, keys: Sequence[str] | None = None, *, where: str = "", limit: int = LIMIT
+  path: str | os.PathLike | bytes, keys: Sequence[str] | None = None, *, where: str = "", limit: int = LIMIT
 ) -> dict[str, Any]:
   """The arrays by name, or those in `keys`; for an array of objects without axes, as a dict is stored, the object.
 
-  where: names the file in errors; its path when empty. Raises ValueError if a key is missing, the file is truncated,
-  damaged or no .npz, an array's size is not what its header says or together exceeds `limit` bytes, and for objects
-  that `pickles.load` refuses.
+  path: of the file, or its bytes. where: names the file in errors; its path when empty. Raises ValueError if a key is
+  missing, the file is truncated, damaged or no .npz, an array's size is not what its header says or together exceeds
+  `limit` bytes, and for objects that `pickles.load` refuses.
   """
-  where = where or os.fspath(path)
+  opened, size = (io.BytesIO(path), len(path)) if isinstance(path, bytes) else (os.fspath(path), os.path.getsize(path))
+  where = where or str(opened)
   message = f"{where}: no .npz archive, or a damaged or truncated one; get it again"
-  with zip_file.damage(where, lambda: message), zip_file.open_archive(path, where) as archive:
+  with zip_file.damage(where, lambda: message), zip_file.open_archive(opened, where) as archive:
     entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if len(entries) != len(archive.infolist()):
       raise ValueError(f"{where}: a name appears twice; get it again")
@@ -36,7 +38,7 @@ def read(
     if missing:
       raise ValueError(f"{where}: it has no {missing}; it holds {sorted(entries)}")
     wanted = {key: entries[key] for key in (entries if keys is None else keys)}
-    _check_sizes(wanted, where, os.path.getsize(path), limit)
+    _check_sizes(wanted, where, size, limit)
     return {
       key: _array(functools.partial(archive.open, info), info.file_size, f"{where}, array {key!r}")
       for key, info in wanted.items()

@@ -25,14 +25,24 @@ def sample_rotation(
   shape: tuple[int, ...],
   azimuth: Float[ArrayLike, ""] = math.pi,
   elevation: Float[ArrayLike, ""] = math.pi / 9,
-) -> Float[Array, "*b 3 3"]:
-  """Random viewpoints [*shape, 3, 3]: azimuth in +-`azimuth` about the vertical y, then +-`elevation` about x.
+  up: Float[ArrayLike, "*n 3"] | None = None,
+) -> Float[Array, "*n 3 3"]:
+  """Random viewpoints [*shape, 3, 3]: azimuth in +-`azimuth` about the vertical, then +-`elevation` about x.
 
   Both uniform, in radians; the defaults are Drover's: every side, 20 degrees up and down.
+
+  up: unit vectors [*n, 3] of the scene's vertical in camera axes, `shape` broadcast against [*n]. A person who is
+  turned about it stands as people do, and is seen at the elevation that the camera has. None is (0, -1, 0), the
+  camera's own vertical (Drover's): before a camera that looks down, whoever is turned about that leans, by up to twice
+  the camera's pitch.
   """
   keys = jax.random.split(key)
   azimuths, elevations = (jax.random.uniform(k, shape, minval=-1, maxval=1) for k in keys)
-  return rotation.azimuth_elevation(azimuth * azimuths, elevation * elevations)
+  azimuths, elevations = azimuth * azimuths, elevation * elevations
+  if up is None:
+    return rotation.azimuth_elevation(azimuths, elevations)
+  turned = rotation.from_axis_angle(-azimuths[..., None] * jnp.asarray(up))
+  return einsum("...ij,...jk->...ik", rotation.azimuth_elevation(jnp.zeros_like(elevations), elevations), turned)
 
 
 def rotate(

@@ -28,7 +28,7 @@ def matches(file: Source) -> bool:
 
 def parse(file: Source, *, skeleton: str | None = None, joints: Mapping[str, str] | None = None) -> Detections:
   """The people of an archive. skeleton: the joint set, where it has no names; joints: {their name: ours}."""
-  arrays = npz.parse(file.bytes, file.where)
+  arrays = npz.read(file.bytes, where=file.where)
   arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
   return from_arrays(arrays, file.where, skeleton, joints)
 

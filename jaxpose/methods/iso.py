@@ -14,11 +14,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
-from jaxpose.methods import method, supervised
+from jaxpose.methods import method, objectives, supervised
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
@@ -35,8 +35,10 @@ def create(
   weight_3d: float = 0.1,
   azimuth: float = math.pi,
   elevation: float = math.pi / 9,
+  vertical: str = "camera",
   lift: str = "free",
   size: float | None = None,
+  noise: float = 0.0,
   loss: str = "l2",
   bone_weight: float = 1.0,
   scale: float = 1.0,
@@ -45,7 +47,9 @@ def create(
   """Joint training by `objective`, "adversary" (Eq. 3) or "cycle" (Eq. 4); the weights are the paper's.
 
   Parameters are {"trunk", "head", "self_supervised_head", "discriminator"}. loss, bone_weight, scale, focal: as
-  in `supervised.term`; the rest as in `objectives.terms` and `objectives.lifting`.
+  in `supervised.term`; the rest as in `objectives.random_projection`, whose defaults are the paper's. With them the
+  discriminator wins and the second head learns nothing; docs/iso.md has a setting that does. In training, the scene's
+  vertical is known from the cameras (`codec.up`).
 
   One scalar holds both players: each term stops the gradient of the other player. `weight` scales the lifter's
   side only. The discriminator has its own optimizer, whose Adam is indifferent to a factor on its loss.
@@ -56,7 +60,8 @@ def create(
   supervised.check(loss, focal)
   if objective not in ("adversary", "cycle"):
     raise ValueError(f"objective={objective!r}, expected 'adversary' or 'cycle'")
-  shared: dict[str, Any] = dict(azimuth=azimuth, elevation=elevation, lift=lift, size=size)
+  shared: dict[str, Any] = dict(azimuth=azimuth, elevation=elevation, vertical=vertical, lift=lift, size=size)
+  shared.update(noise=noise)
   modules = lifter, codec, discriminator
   terms = {
     "adversary": objectives.random_projection(*modules, **shared),
@@ -71,6 +76,8 @@ def create(
     init=functools.partial(_init, lifter=lifter, codec=codec, discriminator=discriminator),
     loss=functools.partial(_loss, lifter=lifter, codec=codec, fit=fit, terms=terms[objective], weight=weight),
     infer=functools.partial(supervised.infer, lifter=lifter),
+    second=functools.partial(_second, lifter=lifter, to_pose=objectives.lifting(codec, lift, size)),
+    judge=functools.partial(_judge, discriminator=discriminator),
     labels=method.labels,
     objectives={
       **{name: objectives.both_players(own) for name, own in terms.items()},
@@ -109,9 +116,22 @@ def _loss(
   outputs, head = lifters.apply(lifter.head, variables, "head", features, True, head_key)
   lifted, own = lifters.apply(lifter.head, variables, "self_supervised_head", features, True, own_key)
   supervision, metrics = fit(outputs, batch)
+  up = codec.up(batch["keypoints_2d"], batch["camera"], batch["confidence"])
   generator, discriminator, more = terms(
-    variables, inputs, projection_key, outputs=lifted, valid=batch["valid"], train=True
+    variables, inputs, projection_key, outputs=lifted, valid=batch["valid"], up=up, train=True
   )
   state = {"trunk": trunk, "head": head, "self_supervised_head": own}
   kept = {c: {n: s[c] for n, s in state.items() if c in s} for c in variables if c != "params"}
   return supervision + weight * generator + discriminator, ({**metrics, **more}, kept)
+
+
+def _second(
+  variables: Variables, inputs: Array, key: jax.Array, *, lifter: Lifter, to_pose: objectives.Lifting
+) -> Array:
+  del key
+  features, _ = lifters.apply(lifter.trunk, variables, "trunk", inputs)
+  return to_pose(lifters.apply(lifter.head, variables, "self_supervised_head", features)[0], inputs)
+
+
+def _judge(variables: Variables, inputs: Array, *, discriminator: nn.Module) -> Array:
+  return jnp.asarray(discriminator.apply(lifters.part(variables, "discriminator"), inputs[..., :2]))

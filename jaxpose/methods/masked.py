@@ -13,13 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
-from jaxpose.adapt import masked as hidden_joints
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
 from jaxpose.codec.image_25d import Image25D
-from jaxpose.codec.root_rms import RootRms
+from jaxpose.codec.root_rms import RootRms, unit_rms
 from jaxpose.data import detector
-from jaxpose.methods import method, motion_terms, supervised
+from jaxpose.methods import method, motion_terms, objectives, supervised
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models.lifter import Lifter
 
@@ -102,10 +100,24 @@ def hide(
   if isinstance(codec, RootRms):
     gone = gone.at[..., codec.skeleton.root].set(False)
   whole = jax.random.bernoulli(frame_key, frames, inputs.shape[:2])[..., None]
-  left = jnp.where((gone | whole)[..., None], 0, hidden_joints.without(inputs, gone, codec))
+  left = jnp.where((gone | whole)[..., None], 0, without(inputs, gone, codec))
   if fill_std is None:
     return left
   return jnp.where((gone | whole)[..., None], fill_std * jax.random.normal(fill_key, inputs.shape), left)
+
+
+def without(inputs: Float[Array, "*b J C"], hidden: Bool[Array, "*b J"], codec: Codec) -> Float[Array, "*b J C"]:
+  """The inputs as the codec encodes them when the hidden joints are missing: 0, also in channels after x and y.
+
+  A codec that divides each pose by its rms divides by that of the joints that are left.
+  """
+  left = jnp.where(hidden[..., None], 0, inputs)
+  if not isinstance(codec, RootRms):
+    return left
+  present = jnp.any(left[..., :2] != 0, -1, keepdims=True)
+  # The root is at exactly 0 and looks missing. It counts as a joint in encode's rms, unless the detector missed it.
+  present = present.at[..., codec.skeleton.root, :].set(True)
+  return jnp.concatenate([unit_rms(left[..., :2], present), left[..., 2:]], -1)
 
 
 def projection_error(

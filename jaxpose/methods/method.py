@@ -25,7 +25,9 @@ class Method:
   infer(variables, inputs, key) -> outputs: the inference graph, in the codec's inputs and outputs. One with a fourth
     parameter `mask` is given it where clips are shorter than a window: [B, T], False for the frames that fill them.
   labels(params) -> the same tree with each leaf's group, "lifter" or "discriminator", for optax.multi_transform.
-  objectives: the self-supervised losses that this method's variables can be adapted by, by name (adapt/objectives.py).
+  objectives: the self-supervised losses that these variables can be adapted by, by name (methods/objectives.py).
+  second: the inference graph of a second head, as `infer`, where there is one: validation watches it.
+  judge(variables, inputs [B, T, J, C]) -> logits [B, T], positive for real, where there is a discriminator.
   """
 
   name: str
@@ -36,6 +38,8 @@ class Method:
   infer: Callable[..., Array]
   labels: Callable[[Any], Any]
   objectives: Mapping[str, Callable[..., Any]]
+  second: Callable[..., Array] | None = None
+  judge: Callable[[Variables, Array], Array] | None = None
 
 
 def encode(codec: Codec, batch: Batch) -> Float[Array, "B T J C"]:

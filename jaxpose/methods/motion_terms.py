@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
-from jaxpose.adapt import objectives
+from jaxpose.methods import objectives
 from jaxpose.skeleton import Skeleton
 
 Loss = Callable[[Any, Any, Skeleton], Array]

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
-from jaxpose.methods import method, motion_terms
+from jaxpose.methods import method, motion_terms, objectives
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter

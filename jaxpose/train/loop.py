@@ -1,12 +1,13 @@
 """The training loop: the only part of training that does I/O. Data in, checkpoints, logs and a progress bar out."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,13 +16,12 @@ from absl import logging
 
 from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, metrics, progress
 from jaxpose import config as configs
-from jaxpose.adapt import objectives
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
-from jaxpose.methods.method import Method
-from jaxpose.train import initial, optim, rates
+from jaxpose.methods.method import Method, encode
+from jaxpose.train import initial, optim, rates, statistics
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
@@ -34,10 +34,14 @@ def train(
   validation_clips: Sequence[Clip],
   devices: Sequence[jax.Device] | None = None,
   clips_2d: Sequence[Clip] = (),
+  *,
+  watched: Mapping[str, Sequence[Clip]] | None = None,
 ) -> TrainState:
   """Trains to config.num_steps on `devices` (all, by default) and returns the final state.
 
   clips_2d: those of config.train_2d, which take part from step config.start_2d; their 3D, if any, is not looked at.
+  watched: further clips by name, of which the share that a discriminator judges real is logged at validation; their 3D
+  is not looked at.
 
   Resumes when `workdir` holds a checkpoint; else it begins with the weights of config.init_from, if that names a run.
   Ends early after config.patience evaluations without a better validation MPJPE.
@@ -53,8 +57,10 @@ def train(
   mesh = distributed.make_mesh(devices)
   _check_divisible(config, mesh)
   state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
+  known = statistics.inputs(codec, data, _labelled(data), config.window)
   every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
   validation = [c.subsample(every) for c in validation_clips]
+  validate = _validation(config, method, codec, validation, watched or {})
   advance = _advance(config, method, tx, data, mesh)
   bar = progress.bar(config.num_steps, "step", "train", initial=start, enabled=distributed.is_main())
   pending, began = None, (start, time.perf_counter())
@@ -71,10 +77,10 @@ def train(
       if stop % config.eval_every == 0 or stop == config.num_steps:
         _report(*pending, state, config, log, bar, began)
         pending = None
-        scores = _validate(config, method, codec, state, validation)
+        scores = validate(state)
         log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
         bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
-        writer.save(stop, state, scores)
+        writer.save(stop, state, scores, statistics.of_weights(method, codec, _variables(state), known))
   return state
 
 
@@ -126,7 +132,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   description = {
     "config": configs.to_dict(config),
     "codec": codec.to_json(),
-    "statistics": {"bone_lengths": _bone_lengths(codec, data)},
+    "statistics": statistics.of_poses(codec, data, _labelled(data)),
   }
   writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
   if distributed.is_main():
@@ -213,23 +219,49 @@ def _report(
   bar.update(stop - start)
 
 
-def _bone_lengths(codec: Codec, data: pipeline.Windows) -> list[float]:
-  """The training set's mean length of each bone in output units: what adaptation may hold a new pose against."""
-  count = _labelled(data)
-  chosen = np.linspace(0, count - 1, min(count, 4096)).astype(int)
-  batch = pipeline.gather(data, chosen, 1)
-  targets = codec.encode_target(batch["joints_3d"], batch["keypoints_2d"], batch["camera"], batch["confidence"])
-  return np.asarray(objectives.mean_bone_lengths(targets, codec), float).tolist()
-
-
 def _named(params) -> list[tuple[str, np.ndarray]]:
   fetched = distributed.fetch(params)
   return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(fetched)]
 
 
-def _validate(config: Config, method: Method, codec: Codec, state: TrainState, clips: list[Clip]) -> dict[str, float]:
+def _variables(state: TrainState) -> dict[str, Any]:
+  return jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
+
+
+def _validation(
+  config: Config, method: Method, codec: Codec, clips: list[Clip], watched: Mapping[str, Sequence[Clip]]
+) -> Callable[[TrainState], dict[str, float]]:
+  """validate(state): `_score` of held-out clips; of a second head too, and the shares that a discriminator judges real.
+
+  The second head's metrics begin with "self_supervised_"; a share is "NAME_judged_real", of the validation's 2D poses
+  ("source") and of those of each watched set.
+  """
+  others = dataclasses.replace(method, infer=method.second) if method.second else None
+  frames = {"source": clips, **watched} if method.judge else {}
+  rows = {name: evaluate.cut(own, config.window, valid_only=True).batch for name, own in frames.items()}
+
+  def validate(state: TrainState) -> dict[str, float]:
+    variables = _variables(state)
+    scores = _score(config, method, codec, variables, clips)
+    if others:
+      second = _score(config, others, codec, variables, clips)
+      scores |= {f"self_supervised_{name}": value for name, value in second.items()}
+    for name, batch in rows.items():
+      real = functools.partial(_judged_real, variables, judge=method.judge, codec=codec)
+      shares = evaluate.in_batches(real, batch, max(1, 4096 // config.window))
+      scores[f"{name}_judged_real"] = float(np.mean(shares))
+    return scores
+
+  return validate
+
+
+@functools.partial(jax.jit, static_argnames=("judge", "codec"))
+def _judged_real(variables, batch, *, judge: Callable[..., jax.Array], codec: Codec) -> jax.Array:
+  return (judge(variables, encode(codec, batch)) > 0).mean(-1)
+
+
+def _score(config: Config, method: Method, codec: Codec, variables: Any, clips: list[Clip]) -> dict[str, float]:
   """Root-relative MPJPE and PA-MPJPE in mm, PCK at 150 mm in per cent, over the valid frames of held-out clips."""
-  variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
   predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
   target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
   root, valid = codec.skeleton.root, np.concatenate([c.valid for c in clips])

@@ -1,10 +1,11 @@
 """The chunk that fits."""
 
 import jax.numpy as jnp
-import optax
+import numpy as np
 import pytest
 
 from jaxpose.adapt import chunk
+from jaxpose.adapt.adapter import Adapter
 
 
 @pytest.mark.parametrize(
@@ -14,11 +15,20 @@ def test_the_largest_power_of_two_that_fits(available, each, count):
   assert chunk.fitting(available, each) == count
 
 
-def test_an_instance_costs_weights_gradients_and_moments(monkeypatch):
-  adapted = {"w": jnp.zeros((10, 10)), "b": jnp.zeros(10)}
-  assert chunk.nbytes(adapted) == 440
+def test_an_instance_costs_what_its_program_needs(monkeypatch):
+  """Its matrix of 1000 numbers is written once for the state and again, twice as long, for the outputs."""
+
+  def adapt(variables, state, instance, key):
+    return jnp.cumsum(instance["inputs"] * variables["w"])
+
+  def predict(variables, state, instances, key):
+    return {"inputs": jnp.concatenate([state, jnp.sin(state)])[None]}
+
+  adapter = Adapter(lambda variables, known: (), adapt, predict)
+  instance = {"inputs": np.ones(1000, np.float32)}
   assert chunk.free_bytes() > 1e6
-  monkeypatch.setattr(chunk, "free_bytes", lambda: int(8 * (4 * 440 + 4) / chunk.SHARE) + 1)
-  assert chunk.automatic(adapted, optax.adam(1e-3), True) == 8
-  assert chunk.automatic(adapted, optax.sgd(1e-3), True, devices=2) == 32
-  assert chunk.automatic(adapted, optax.adam(1e-3), False, devices=2) == 2 * chunk.ONE_BY_ONE
+  counts = []
+  for free in (3e4, 6e4, 1.2e5):
+    monkeypatch.setattr(chunk, "free_bytes", lambda free=free: int(free / chunk.SHARE))
+    counts.append(chunk.automatic(adapter, {"w": jnp.float32(2.0)}, instance))
+  assert counts[0] in (1, 2) and counts[1] == 2 * counts[0] and counts[2] == 4 * counts[0]

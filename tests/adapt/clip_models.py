@@ -50,4 +50,4 @@ def trained(head_depth: int = 1, method_name: str = "iso", **changes):
   built = experiment.build_method(config, CODEC)
   kept = built.labels(jax.eval_shape(built.init, KEY, experiment.dummy_batch(17, WINDOW))["params"])
   params = {name: part for name, part in variables(head_depth)["params"].items() if name in kept}
-  return experiment.Trained(config, CODEC, built, {"params": params}, 7, {"bone_lengths": [0.3] * 16})
+  return experiment.Trained(config, CODEC, built, {"params": params}, 7, helpers.statistics())

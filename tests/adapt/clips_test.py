@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxpose import adaptation, runs
-from jaxpose.adapt import adapt, chunk, objectives
+from jaxpose import adaptation
+from jaxpose.adapt import adapter as adapters
+from jaxpose.adapt import chunk, first_order, objectives
 from jaxpose.adapt.settings import AdaptConfig
 from jaxpose.data import pipeline, transforms
 from jaxpose.geometry import projection
@@ -103,19 +104,17 @@ def encoded(clip, frames):
 
 def algorithm_1(trained, config):
   """Clip by clip and window by window in plain Python; Adam in NumPy on the groups, then the mean of both images."""
-  settings, objective = config.resolved(), adaptation.build_objective(trained, config.objective)
+  settings, objective = config.resolved(), trained.method.objectives[config.objective]
   online, number, results, change = settings.mode.startswith("online"), 0, [], []
   source, groups = jax.tree.map(np.asarray, trained.variables["params"]), config.groups
-  gradient = jax.jit(
-    jax.grad(lambda p, t, x, k: objective({"params": p, "teacher": t}, x, k)[0]), compiler_options=QUICK
-  )
+  gradient = jax.jit(jax.grad(lambda p, x, k: objective({"params": p}, x, k)[0]), compiler_options=QUICK)
   infer = jax.jit(lambda p, x: trained.method.infer({"params": p}, x, KEY), compiler_options=QUICK)
   base, flip = jax.random.key(settings.seed), functools.partial(transforms.flip_pose, skeleton=clip_models.SKELETON)
 
-  def steps(params, taught, rows, key):
+  def steps(params, rows, key):
     moments = jax.tree.map(lambda x: [np.zeros_like(x), np.zeros_like(x)], params)
     for t, step_key in enumerate(jax.random.split(key, settings.num_steps), start=1):
-      grads = jax.tree.map(np.asarray, gradient(params, taught, rows, step_key))
+      grads = jax.tree.map(np.asarray, gradient(params, rows, step_key))
 
       def adam(weight, grad, m, t=t):
         m[0], m[1] = 0.9 * m[0] + 0.1 * grad, 0.999 * m[1] + 0.001 * grad**2
@@ -127,16 +126,14 @@ def algorithm_1(trained, config):
     return params
 
   for clip in clips():
-    params = taught = source
+    params = source
     poses = np.full(clip.joints_3d.shape, np.nan, np.float32)
     for place, frames in enumerate(windows(clip)):
       both = encoded(clip, frames)
       id = adaptation._first_id(clip.name) + place if online else number
       key, _ = jax.random.split(jax.random.fold_in(base, id))
       if place % settings.every == 0:
-        params = steps(params if online else source, taught, np.stack([both[0]] * settings.copies), key)
-        if online:
-          taught = jax.tree.map(lambda a, b: 0.99 * a + 0.01 * b, taught, params)
+        params = steps(params if online else source, np.stack([both[0]] * settings.copies), key)
       change.append(np.abs(infer(params, both) - infer(source, both)).max())
       straight, mirrored = np.asarray(infer(params, both))
       mean = (straight + np.asarray(flip(mirrored))) / 2
@@ -152,12 +149,10 @@ def algorithm_1(trained, config):
 @pytest.mark.parametrize(
   ("head_depth", "config"),
   [
-    (0, AdaptConfig(mode="vanilla_lr", objective="adversary+reprojection", learning_rate=1e-2, copies=2, chunk=2)),
+    (0, AdaptConfig(mode="vanilla_lr", objective="adversary", learning_rate=1e-2, copies=2, chunk=2)),
     (
       clip_models.DEPTH,
-      AdaptConfig(
-        mode="online_skip", objective="masked_joints+teacher", learning_rate=1e-2, copies=1, every=2, chunk=1
-      ),
+      AdaptConfig(mode="online_skip", objective="reprojection", learning_rate=1e-2, copies=1, every=2, chunk=1),
     ),
   ],
 )
@@ -170,11 +165,17 @@ def test_clips_are_adapted_to_as_algorithm_1_says(head_depth, config):
     np.testing.assert_allclose(poses, expected, atol=2e-3)
 
 
+def made(model, objective, groups=first_order.PAPER_GROUPS, copies=1):
+  return first_order.adapter(
+    model.method.infer, model.method.objectives[objective], optax.sgd(1e-3), num_steps=1, copies=copies, groups=groups
+  )
+
+
 def test_an_instance_has_its_own_trunk_and_shares_the_frozen_head():
   model, own = clip_models.trained(1), clip_models.instances(4)
-  split, objective = adapt.split_variables(model.variables, ("trunk",)), model.method.objectives["reprojection"]
-  options = dict(infer=model.method.infer, objective=objective, tx=optax.sgd(1e-3), num_steps=1, copies=1)
-  text = adapt.vanilla_chunk.lower(split, own, np.arange(4), KEY, **options, side_by_side=True).as_text()
+  block, options = (own, np.arange(4), None), dict(keep=adapters.nothing, together=4, sharding=None)
+  adapter = made(model, "reprojection", ("trunk",))
+  text = adapters._alone.lower(adapter, model.variables, block, KEY, **options).as_text()
   joints, pose = model.variables["params"]["trunk"]["pos_embed"], model.variables["params"]["head"]["pose"]["kernel"]
   own_trunk, head, own_head = (_type(shape) in text for shape in ((4, *joints.shape), pose.shape, (4, *pose.shape)))
   assert own_trunk and head and not own_head
@@ -185,13 +186,11 @@ def _type(shape):
 
 
 def test_what_a_clip_stores_is_counted_when_instances_share_a_devices_memory(monkeypatch):
-  model, own = clip_models.trained(1), {n: x[:1] for n, x in clip_models.instances(4).items()}
-  split, objective = adapt.split_variables(model.variables), model.method.objectives["adversary"]
-  few, many = (adapt.stored_bytes(split, own, objective=objective, copies=c) for c in (1, 9))
-  weights = chunk.nbytes(split.adapted)
-  assert 10 * weights < few < many  # a copy is projected and judged, not lifted again
-  solver = adaptation.build_solver(model, runs.RECOMMENDED["vanilla"])
-  assert adapt.stored_bytes(split, own, objective=None, solver=solver) > 10 * weights
-  monkeypatch.setattr(chunk, "free_bytes", lambda: int(9 * (2 * weights + few) / chunk.SHARE))
-  counts = [chunk.automatic(split.adapted, optax.identity(), True, stored=s) for s in (0, few)]
-  assert counts[1] == 8 < counts[0]
+  model, one = clip_models.trained(1), {n: x[0] for n, x in clip_models.instances(1).items()}
+  few, many = (made(model, "adversary", copies=c) for c in (1, 9))
+  weights = sum(x.nbytes for x in jax.tree.leaves(first_order.select(model.variables, first_order.PAPER_GROUPS)))
+  monkeypatch.setattr(chunk, "free_bytes", lambda: int(100 * weights / chunk.SHARE))
+  counts = [chunk.automatic(adapter, model.variables, one) for adapter in (few, many)]
+  assert 100 > counts[0] > counts[1] >= 1  # more than its weights; a copy is projected and judged, not lifted again
+  monkeypatch.setattr(chunk, "free_bytes", lambda: 10**15)
+  assert chunk.automatic(few, model.variables, one) == chunk.MOST

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxpose.adapt import saved
-from jaxpose.adapt.online import OnlineState
+from jaxpose.adapt.first_order import State
 
 SETTINGS = {"mode": "online", "num_steps": 1, "objective": "reprojection", "weights": "a" * 64}
 
@@ -13,8 +13,7 @@ SETTINGS = {"mode": "online", "num_steps": 1, "objective": "reprojection", "weig
 def state(seed=0, seen=5, width=3):
   rng = np.random.default_rng(seed)
   weights = {"trunk": {"kernel": np.float32(rng.normal(size=(2, width))), "bias": np.zeros(width, np.float32)}}
-  moments = (np.int32(7), {"mu": weights}, ())
-  return OnlineState(weights, moments, {"inputs": np.ones((2, 1, 17, 2), np.float32)}, (), seen)
+  return State(weights, (np.int32(7), {"mu": weights}, ())), seen
 
 
 def test_streams_come_back_to_the_bit_and_are_replaced(tmp_path):
@@ -35,7 +34,7 @@ def test_another_run_is_refused_in_one_line(tmp_path):
   with pytest.raises(ValueError, match="objective: saved 'reprojection', now 'cycle'; weights: saved 'aaa.*, now 'bbb"):
     saved.load(folder, state(), other)
   with pytest.raises(
-    ValueError, match=r"do not fit: \['walk'\].adapted\['trunk'\]\['bias'\] is \(3,\), this run has \(4,\)"
+    ValueError, match=r"do not fit: \['walk'\]\[0\].params\['trunk'\]\['bias'\] is \(3,\), this run has \(4,\)"
   ):
     saved.load(folder, state(width=4), SETTINGS)
   for path in (tmp_path / "state").rglob("*"):
@@ -47,7 +46,7 @@ def test_another_run_is_refused_in_one_line(tmp_path):
 
 
 def test_a_digest_tells_weights_apart():
-  one, two = ({"params": state(seed).adapted} for seed in (0, 1))
+  one, two = ({"params": state(seed)[0].params} for seed in (0, 1))
   assert saved.weights_digest(one) == saved.weights_digest(jax.tree.map(np.array, one)) != saved.weights_digest(two)
   assert saved.weights_digest({"a": one["params"]}) != saved.weights_digest({"b": one["params"]})
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxpose import skeleton as skeletons
 from jaxpose.data import detector
 from tests import helpers
 
@@ -78,3 +79,52 @@ def test_options_that_mean_nothing():
   for options in (dict(key_frames=0), dict(std=-1.0), dict(weight=1.5), dict(jitter=-0.1)):
     with pytest.raises(ValueError, match=f"{next(iter(options))}={next(iter(options.values()))}"):
       detector.detector_noise(batch(), KEY, **options)
+
+
+H36M, COCO = skeletons.get("h36m_17"), skeletons.get("coco_17")
+
+
+def people(size=400):
+  one = helpers.clip(3, seed=4)
+  repeat = lambda x: jnp.repeat(jnp.asarray(x)[None], size, 0)  # noqa: E731
+  values = {name: repeat(getattr(one, name)) for name in ("keypoints_2d", "confidence", "joints_3d")}
+  return {**values, "camera": jax.tree.map(repeat, one.camera)}
+
+
+def test_joints_are_those_that_a_map_from_coco_gives():
+  values = people()
+  got = detector.detector_joints(values, KEY, H36M, 1.0)
+  same = [H36M.index(n) for n in COCO.names if n in H36M.names and n != "nose"]
+  np.testing.assert_allclose(got["keypoints_2d"][..., same, :], values["keypoints_2d"][..., same, :], atol=2e-4)
+  pixels, at = np.asarray(values["keypoints_2d"]), {n: i for i, n in enumerate(H36M.names)}
+  mean = lambda *names: np.mean([pixels[..., at[n], :] for n in names], 0)  # noqa: E731
+  hips, shoulders = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+  for name, of in (("pelvis", hips), ("thorax", shoulders), ("spine", hips + shoulders)):
+    np.testing.assert_allclose(got["keypoints_2d"][..., at[name], :], mean(*of), atol=2e-4)
+  # The eyes are 40 mm from the nose, at 4 m before a focal length of 1145 px.
+  seen = np.asarray(got["keypoints_2d"])
+  away = np.linalg.norm(seen[..., at["head_top"], :] - seen[..., at["nose"], :], axis=-1)
+  assert away.max() < 13 and np.median(away) > 3
+  np.testing.assert_array_equal(np.unique(got["confidence"][..., at["head_top"]]), [0, 1])
+  assert float(got["confidence"][:, 0, at["head_top"]].mean()) == pytest.approx(0.5, abs=0.08)
+  np.testing.assert_array_equal(np.delete(got["confidence"], at["head_top"], -1), 1)
+
+
+def test_a_missing_joint_is_missing_from_every_mean_it_is_in():
+  values = people(8)
+  values["confidence"] = values["confidence"].at[:, 1, H36M.index("left_hip")].set(0.0)
+  got = np.asarray(detector.detector_joints(values, KEY, H36M, 1.0, crown=1.0)["confidence"])
+  gone = [n for i, n in enumerate(H36M.names) if not got[0, 1, i]]
+  assert gone == ["pelvis", "left_hip", "spine"] and got[:, [0, 2]].all()
+
+
+def test_some_samples_keep_their_joints_and_chance_must_be_one():
+  values = people()
+  got = detector.detector_joints(values, KEY, H36M, 0.25)
+  same = np.asarray((got["keypoints_2d"] == values["keypoints_2d"]).all((1, 2, 3)))
+  assert same.mean() == pytest.approx(0.75, abs=0.07)
+  np.testing.assert_array_equal(got["confidence"][same], 1)
+  with pytest.raises(ValueError, match="probability=1.5"):
+    detector.detector_joints(values, KEY, H36M, 1.5)
+  with pytest.raises(ValueError, match="no joint 'nose'"):
+    detector.detector_joints(values, KEY, skeletons.get("smpl_24"), 1.0)

@@ -21,9 +21,8 @@ from data_builders.mpii import mpii_dataset_builder as mpii
 from data_builders.verification import Example
 from jaxpose import codec as codecs
 from jaxpose import evaluate, skeleton
-from jaxpose.adapt import objectives
 from jaxpose.data import source
-from jaxpose.methods import supervised
+from jaxpose.methods import objectives, supervised
 from jaxpose.models import mlp
 from tests import helpers
 

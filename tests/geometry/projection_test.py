@@ -99,3 +99,22 @@ def test_azimuth_turns_about_the_vertical():
   pose = backproject(rays, offsets, depth)
   matrix = sample_rotation(jax.random.key(8), (4,), elevation=0.0)
   np.testing.assert_allclose(rotate(pose, matrix)[..., 1], pose[..., 1], atol=1e-6)
+
+
+def test_whoever_turns_about_the_scenes_vertical_stays_upright_and_at_the_same_elevation():
+  rng = np.random.default_rng(9)
+  up = rng.normal(size=(4, 3, 3)).astype(np.float32) * [0.1, 0.2, 0.3] - [0, 1, 0]
+  up = (up / np.linalg.norm(up, axis=-1, keepdims=True)).astype(np.float32)
+  matrix = np.asarray(sample_rotation(jax.random.key(9), (4, 1), elevation=0.0, up=up), np.float64)
+  assert matrix.shape == (4, 3, 3, 3)
+  np.testing.assert_allclose(np.einsum("...ij,...j->...i", matrix, up), up, atol=1e-6)
+  np.testing.assert_allclose(matrix @ np.swapaxes(matrix, -1, -2), np.broadcast_to(np.eye(3), matrix.shape), atol=1e-6)
+  np.testing.assert_allclose(np.linalg.det(matrix), 1, atol=1e-6)
+  # One angle for the frames of a row, whatever their axes.
+  angle = np.arccos((np.trace(matrix, axis1=-2, axis2=-1) - 1) / 2)
+  np.testing.assert_allclose(angle, np.broadcast_to(angle[:, :1], angle.shape), atol=1e-3)
+  assert angle.max() > 1
+
+  # Straight up is the camera's own vertical, elevation included.
+  own = sample_rotation(jax.random.key(9), (4,))
+  np.testing.assert_allclose(sample_rotation(jax.random.key(9), (4,), up=np.float32([[0, -1, 0]] * 4)), own, atol=1e-6)

@@ -23,8 +23,8 @@ print(dataclasses.asdict(adapt_flags.config()))
     ((), AdaptConfig()),
     (("--mode=online", "--recommended"), RECOMMENDED["online"]),
     (
-      ("--mode=vanilla", "--groups=trunk,head", "--num_steps=3", "--objective=reprojection*2"),
-      AdaptConfig(mode="vanilla", groups=("trunk", "head"), num_steps=3, objective="reprojection*2"),
+      ("--mode=vanilla", "--groups=trunk,head", "--num_steps=3", "--objective=reprojection"),
+      AdaptConfig(mode="vanilla", groups=("trunk", "head"), num_steps=3, objective="reprojection"),
     ),
   ],
 )

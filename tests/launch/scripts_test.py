@@ -105,14 +105,17 @@ def test_iso_is_trained_evaluated_adapted_and_tabulated(tmp_path, data_dir, whol
   printed = run("evaluate", *places, "--stride=10")
   assert "mpjpe_mm" in printed and "protocol generic" in printed
   plain = json.loads(output.read_text())
+  bones = tmp_path / "bones.json"
+  bones.write_text(json.dumps({"": {"left_knee": 0.44, "right_knee": 0.44}}))
   assert {"mpjpe_mm", "pa_mpjpe_mm", "pck_150", "auc"} <= set(plain["metrics"])
   assert plain["fingerprint"]["adaptation"] == {"mode": "none"} and plain["timing"]["seconds_per_instance"] > 0
   for flags in (
     ["--mode=none"],
-    ["--mode=vanilla", "--num_steps=2"],
-    ["--mode=online", "--objective=reprojection+bone_lengths"],
+    ["--mode=vanilla", "--num_steps=2", "--copies=4"],
+    ["--mode=online", "--objective=reprojection"],
+    ["--mode=video", "--recommended", f"--bones={bones}", "--height=1.7"],
   ):
-    run("adapt", *places, "--stride=10", "--copies=4", *flags)
+    run("adapt", *places, "--stride=10", *flags)
     own = json.loads(output.read_text())
     assert own["fingerprint"]["frames"] == plain["fingerprint"]["frames"]
     assert own["fingerprint"]["adaptation"]["mode"] == flags[0].removeprefix("--mode=")
@@ -151,6 +154,8 @@ def test_quickstart_writes_table_json_and_pictures(tmp_path):
     ("evaluate", ["--output=x.json"], "no checkpoint under"),
     ("adapt", ["--output=x.json", "--mode=vanila"], "vanila"),
     ("adapt", ["--output=x.json", "--num_steps=-1"], "num_steps=-1 must be positive"),
+    ("adapt", ["--output=x.json", "--mode=video"], "mode 'video' learns a person's bones"),
+    ("adapt", ["--output=x.json", "--recommended", "--bones=missing.json"], "missing.json"),
   ],
 )
 def test_a_mistake_is_one_clear_line(tmp_path, data_dir, script, flags, message):

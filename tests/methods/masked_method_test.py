@@ -57,6 +57,18 @@ def test_noise_stands_in_for_what_is_hidden():
   assert left[gone].mean() == pytest.approx(0, abs=0.05) and left[gone].std() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("name", ["root_rms", "canonical", "root_scaled"])
+def test_a_hidden_joint_enters_as_the_codec_encodes_a_missing_one(name):
+  constants = {"ray_distance": 0.15, "head_root_m": 0.7} if name == "root_scaled" else None
+  codec = codecs.build(name, SKELETON, constants)
+  clip = helpers.clip(6)
+  hidden = np.random.default_rng(0).random((6, 17)) < 0.3
+  hidden[:, 0] = False
+  missing = codec.encode(clip.keypoints_2d, clip.camera, np.float32(~hidden))
+  left = masked.without(codec.encode(clip.keypoints_2d, clip.camera), jnp.asarray(hidden), codec)
+  np.testing.assert_allclose(left, missing, rtol=1e-4, atol=1e-6)
+
+
 def test_hidden_joints_look_like_missing_ones():
   shown = batch()
   inputs = RMS.encode(shown["keypoints_2d"], shown["camera"], shown["confidence"])

@@ -14,6 +14,7 @@ from tests import helpers
 
 CLIPS = [helpers.clip(20), helpers.clip(15, seed=1, sequence="run")]
 HELD_OUT = [helpers.clip(9, seed=2, sequence="sit")]
+GAME = ("discriminator_accuracy", "real_judged_real")
 ISO = dict(method="iso", method_options=dict(objective="cycle", discriminator_options=dict(width=16)))
 
 
@@ -87,6 +88,35 @@ def test_training_lowers_the_loss_and_finds_its_best_checkpoint(tmp_path):
   assert checkpoint.choose(str(tmp_path)) == best[0]
   assert checkpoint.choose(str(tmp_path), "latest") == 120
   assert checkpoint.steps(str(tmp_path)) == sorted({*best[:2], 120})
+
+
+def test_the_game_is_logged_and_both_heads_are_validated(tmp_path):
+  own = dict(
+    lift="bones",
+    size=4.2,
+    vertical="scene",
+    noise=0.05,
+    discriminator_options=dict(width=16),
+    objective="cycle",
+  )
+  config = helpers.config(method="iso", method_options=own, codec="canonical")
+  state = loop.train(config, str(tmp_path), CLIPS, HELD_OUT, devices=jax.devices()[:1], watched={"street": CLIPS[:1]})
+  lines = metric_writer.read(str(tmp_path))
+  assert all(0 <= r[f"train/{name}"] <= 1 for r in lines if "train/loss" in r for name in GAME)
+  last = [r for r in lines if "validation/mpjpe_mm" in r][-1]
+  assert 0 <= last["validation/street_judged_real"] <= 1
+
+  trained = experiment.load(str(tmp_path), "latest")
+  (second,) = evaluate.predict(
+    dataclasses.replace(trained.method, infer=trained.method.second), trained.codec, trained.variables, HELD_OUT
+  )
+  truth = HELD_OUT[0].joints_3d
+  error = np.linalg.norm(second - second[:, :1] - truth + truth[:, :1], axis=-1).mean()
+  assert last["validation/self_supervised_mpjpe_mm"] == pytest.approx(1000 * error, rel=1e-4)
+  assert last["validation/self_supervised_mpjpe_mm"] != last["validation/mpjpe_mm"]
+  inputs = trained.codec.encode(HELD_OUT[0].keypoints_2d, HELD_OUT[0].camera)
+  real = np.asarray(trained.method.judge(state.variables, inputs[None])) > 0
+  assert last["validation/source_judged_real"] == pytest.approx(real.mean())
 
 
 def test_a_trained_run_is_loaded_as_it_was(tmp_path):
