@@ -11,18 +11,13 @@ import json
 import pathlib
 import tempfile
 
-import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 
-from benchmarks.iso_variants import SIZES, VARIANTS
-from configs import cmu_iso, synthetic_iso
+from benchmarks.iso_variants import CONFIGS, VARIANTS, build, figures
 from jaxpose import config as configs
 from jaxpose import experiment, metric_writer
 from jaxpose.train import loop
 from launch import app
-
-CONFIGS = {"synthetic_iso": synthetic_iso, "cmu_iso": cmu_iso}
 
 _CONFIG = flags.DEFINE_enum("config", "synthetic_iso", list(CONFIGS), "Which joint training.")
 _VARIANT = flags.DEFINE_enum("variant", "published", list(VARIANTS), "Which changes to it.")
@@ -30,47 +25,6 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put t
 _STEPS = flags.DEFINE_integer("steps", 4000, "Steps of training.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of training.")
 _OUTPUT = flags.DEFINE_string("output", "benchmarks/results/iso_balance.json", "A JSON list that the run is added to.")
-
-
-def build(name: str, variant: str) -> ConfigDict:
-  """configs/NAME.py as published, with the variant's changes."""
-  config = changed(CONFIGS[name].get_config("published"), VARIANTS[variant])
-  if lift := config.method_options.get("lift"):
-    config = changed(config, {"method_options": {"size": SIZES[name][lift]}})
-  return config
-
-
-def changed(config: ConfigDict, changes: dict) -> ConfigDict:
-  """The config with nested changes, which may add options that the config leaves at their defaults."""
-  with config.unlocked():
-    for key, value in changes.items():
-      if isinstance(value, dict):
-        config[key] = changed(config.get(key, ConfigDict()), value)
-      else:
-        config[key] = value
-  return config
-
-
-def figures(lines: list[dict], steps: int) -> dict:
-  """What the rule looks at, from a run's log: the discriminator over the second half, both heads at the end."""
-  trained = [line for line in lines if "train/loss" in line]
-  validated = [line for line in lines if "validation/mpjpe_mm" in line]
-  late = [line["train/discriminator_accuracy"] for line in trained if line["step"] > steps // 2]
-  last = {k.removeprefix("validation/"): round(v, 4) for k, v in validated[-1].items() if k != "step"}
-  curve = lambda rows, name: [[r["step"], round(r[name], 4)] for r in rows if name in r]  # noqa: E731
-  return {
-    "accuracy": {"least": min(late), "mean": float(np.mean(late)), "most": max(late)},
-    "generator": float(np.mean([line["train/generator"] for line in trained if line["step"] > steps // 2])),
-    "cycle_3d": trained[-1].get("train/cycle_3d"),
-    "ratio": last["self_supervised_mpjpe_mm"] / last["mpjpe_mm"],
-    **last,
-    "curves": {
-      "accuracy": curve(trained, "train/discriminator_accuracy"),
-      "real_judged_real": curve(trained, "train/real_judged_real"),
-      "mpjpe_mm": curve(validated, "validation/mpjpe_mm"),
-      "self_supervised_mpjpe_mm": curve(validated, "validation/self_supervised_mpjpe_mm"),
-    },
-  }
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The training loop: the only part of training that does I/O. Data in, checkpoints, logs and a progress bar out."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import math
@@ -14,14 +13,14 @@ import jax
 import numpy as np
 from absl import logging
 
-from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, metrics, progress
+from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, progress
 from jaxpose import config as configs
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
-from jaxpose.methods.method import Method, encode
-from jaxpose.train import initial, optim, rates, statistics
+from jaxpose.methods.method import Method
+from jaxpose.train import initial, optim, rates, statistics, validation
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
@@ -59,8 +58,8 @@ def train(
   state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
   known = statistics.inputs(codec, data, _labelled(data), config.window)
   every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
-  validation = [c.subsample(every) for c in validation_clips]
-  validate = _validation(config, method, codec, validation, watched or {})
+  held_out = [c.subsample(every) for c in validation_clips]
+  validate = validation.build(config, method, codec, held_out, watched or {})
   advance = _advance(config, method, tx, data, mesh)
   bar = progress.bar(config.num_steps, "step", "train", initial=start, enabled=distributed.is_main())
   pending, began = None, (start, time.perf_counter())
@@ -77,10 +76,11 @@ def train(
       if stop % config.eval_every == 0 or stop == config.num_steps:
         _report(*pending, state, config, log, bar, began)
         pending = None
-        scores = validate(state)
+        variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
+        scores = validate(variables)
         log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
         bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
-        writer.save(stop, state, scores, statistics.of_weights(method, codec, _variables(state), known))
+        writer.save(stop, state, scores, statistics.of_weights(method, codec, variables, known))
   return state
 
 
@@ -222,55 +222,3 @@ def _report(
 def _named(params) -> list[tuple[str, np.ndarray]]:
   fetched = distributed.fetch(params)
   return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(fetched)]
-
-
-def _variables(state: TrainState) -> dict[str, Any]:
-  return jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
-
-
-def _validation(
-  config: Config, method: Method, codec: Codec, clips: list[Clip], watched: Mapping[str, Sequence[Clip]]
-) -> Callable[[TrainState], dict[str, float]]:
-  """validate(state): `_score` of held-out clips; of a second head too, and the shares that a discriminator judges real.
-
-  The second head's metrics begin with "self_supervised_"; a share is "NAME_judged_real", of the validation's 2D poses
-  ("source") and of those of each watched set.
-  """
-  others = dataclasses.replace(method, infer=method.second) if method.second else None
-  frames = {"source": clips, **watched} if method.judge else {}
-  rows = {name: evaluate.cut(own, config.window, valid_only=True).batch for name, own in frames.items()}
-
-  def validate(state: TrainState) -> dict[str, float]:
-    variables = _variables(state)
-    scores = _score(config, method, codec, variables, clips)
-    if others:
-      second = _score(config, others, codec, variables, clips)
-      scores |= {f"self_supervised_{name}": value for name, value in second.items()}
-    for name, batch in rows.items():
-      real = functools.partial(_judged_real, variables, judge=method.judge, codec=codec)
-      shares = evaluate.in_batches(real, batch, max(1, 4096 // config.window))
-      scores[f"{name}_judged_real"] = float(np.mean(shares))
-    return scores
-
-  return validate
-
-
-@functools.partial(jax.jit, static_argnames=("judge", "codec"))
-def _judged_real(variables, batch, *, judge: Callable[..., jax.Array], codec: Codec) -> jax.Array:
-  return (judge(variables, encode(codec, batch)) > 0).mean(-1)
-
-
-def _score(config: Config, method: Method, codec: Codec, variables: Any, clips: list[Clip]) -> dict[str, float]:
-  """Root-relative MPJPE and PA-MPJPE in mm, PCK at 150 mm in per cent, over the valid frames of held-out clips."""
-  predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
-  target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
-  root, valid = codec.skeleton.root, np.concatenate([c.valid for c in clips])
-  if not valid.any():
-    raise ValueError("no valid frame in the validation clips; check their camera rig")
-  predicted, target = predicted[valid], target[valid]
-  target, predicted = target - target[:, root : root + 1], predicted - predicted[:, root : root + 1]
-  return {
-    "mpjpe_mm": float(np.mean(metrics.mpjpe(predicted, target)) * 1000),
-    "pa_mpjpe_mm": float(np.mean(metrics.pa_mpjpe(predicted, target)) * 1000),
-    "pck_150": float(np.mean(metrics.pck(predicted, target)) * 100),
-  }

@@ -10,10 +10,11 @@ import pytest
 
 from jaxpose import adaptation
 from jaxpose.adapt import adapter as adapters
-from jaxpose.adapt import chunk, first_order, objectives
+from jaxpose.adapt import chunk, first_order
 from jaxpose.adapt.settings import AdaptConfig
 from jaxpose.data import pipeline, transforms
 from jaxpose.geometry import projection
+from jaxpose.methods import objectives
 from jaxpose.models import discriminator
 from jaxpose.models import lifter as lifters
 from tests import helpers

@@ -11,7 +11,7 @@ import pytest
 from jaxpose import checkpoint, distributed, experiment
 from jaxpose import codec as codecs
 from jaxpose import config as configs
-from jaxpose.train import initial, loop, rates
+from jaxpose.train import initial, loop, rates, validation
 from jaxpose.train import state as states
 from jaxpose.train.state import TrainState
 from tests import helpers
@@ -125,14 +125,16 @@ SCORES = {2: 50.0, 4: 40.0, 6: 45.0, 8: 44.0, 10: 60.0}
 
 
 def scripted(monkeypatch, dies_at=None):
-  def validate(config, method, codec, state, clips):
-    del config, method, codec, clips
-    step = int(jax.device_get(state.step))
+  """Validation says what SCORES has for the step that is saved next."""
+  save = checkpoint.Writer.save
+
+  def scored(self, step, state, scores, *others):
+    del scores
     if step == dies_at:
       raise Killed
-    return {"mpjpe_mm": SCORES[step]}
+    return save(self, step, state, {"mpjpe_mm": SCORES[step]}, *others)
 
-  monkeypatch.setattr(loop, "_validate", validate)
+  monkeypatch.setattr(checkpoint.Writer, "save", scored)
 
 
 def test_killed_before_its_first_checkpoint_a_run_begins_with_the_same_weights(other, tmp_path, monkeypatch):
@@ -224,10 +226,10 @@ def test_validation_scores_are_the_fields_metrics(monkeypatch):
   clip = helpers.clip(6, valid=np.arange(6) < 4)
   wrong = clip.joints_3d + np.where(clip.valid, 0, 1000)[:, None, None] * np.eye(3)[0]
   wrong[:, 9] += [0, 0, 0.2]
-  monkeypatch.setattr(loop.evaluate, "predict", lambda *args, **options: [wrong.astype(np.float32)])
+  monkeypatch.setattr(validation.evaluate, "predict", lambda *args, **options: [wrong.astype(np.float32)])
   config = helpers.config()
   codec = codecs.build("root_rms", clip.skeleton)
-  scores = loop._validate(config, experiment.build_method(config, codec), codec, TrainState(0, {}, {}, ()), [clip])
+  scores = validation.score(config, experiment.build_method(config, codec), codec, {}, [clip])
   assert scores["mpjpe_mm"] == pytest.approx(200 / 17, rel=1e-4)
   assert scores["pck_150"] == pytest.approx(100 * 16 / 17, rel=1e-4)
   assert set(scores) == {"mpjpe_mm", "pa_mpjpe_mm", "pck_150"} and scores["pa_mpjpe_mm"] > 0
