@@ -29,5 +29,9 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
-  """Writes the tensors, whole or not at all."""
-  whole_file.write(path, tensors_of_numpy.save({name: np.ascontiguousarray(x) for name, x in tensors.items()}))
+  """Writes the tensors, whole or not at all. Raises ValueError, naming the file, where the format lacks a dtype."""
+  try:
+    content = tensors_of_numpy.save({name: np.ascontiguousarray(x) for name, x in tensors.items()})
+  except safetensors.SafetensorError as error:
+    raise ValueError(f"{os.fspath(path)}: {error}; convert the tensors first") from error
+  whole_file.write(path, content)

@@ -122,17 +122,17 @@ class Killed(Exception):
 
 # Validation errors by step: the best at 4, and three worse ones after it.
 SCORES = {2: 50.0, 4: 40.0, 6: 45.0, 8: 44.0, 10: 60.0}
+SAVE = checkpoint.Writer.save
 
 
 def scripted(monkeypatch, dies_at=None):
   """Validation says what SCORES has for the step that is saved next."""
-  save = checkpoint.Writer.save
 
   def scored(self, step, state, scores, *others):
     del scores
     if step == dies_at:
       raise Killed
-    return save(self, step, state, {"mpjpe_mm": SCORES[step]}, *others)
+    return SAVE(self, step, state, {"mpjpe_mm": SCORES[step]}, *others)
 
   monkeypatch.setattr(checkpoint.Writer, "save", scored)
 
