@@ -13,21 +13,20 @@ import optax
 from absl import logging
 from jax.sharding import NamedSharding
 
-from jaxpose import distributed, progress
+from jaxpose import checkpoint, distributed, progress
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt import adapter as adapters
 from jaxpose.adapt import chunk as chunks
 from jaxpose.adapt import first_order, moments, person, saved, second_order
 from jaxpose.adapt.adapter import Adapter
 from jaxpose.adapt.settings import MODES, AdaptConfig
+from jaxpose.data import jitter
 from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 
 ROUNDS = 3  # of mode video: two that learn the bones, one that predicts
 LENGTH = 64  # groups of a stream between two looks of the host
-TOGETHER = (
-  4  # first-order instances at once on a CPU: a quarter faster than 1, and than 8, whose weights leave the caches
-)
+TOGETHER = 4  # first-order instances at once on a CPU: faster than 1, and than 8, whose weights leave the caches
 SOLVED = 64  # second-order instances at once, on a CPU: they share the weights
 DOUBT = 2.0  # nats, from which on a stream's person is another
 MISFIT, MANY = 2.0, 0.1  # frames that fit worse than this, in their noise, are not explained; a share to warn of
@@ -86,7 +85,7 @@ def known(trained: Trained, config: AdaptConfig, subjects: Sequence[str]) -> sec
   source = person.prior(skeleton, np.asarray(trained.statistics["bone_lengths_m"], np.float64))
   stranger = person.know(source, skeleton, config.bones.get("", {}), config.height)
   people = [person.know(stranger, skeleton, config.bones[s]) if s in config.bones else stranger for s in subjects]
-  numbers = dict(tau=config.prior_m / trained.statistics["sensitivity"], prior_m=config.prior_m, noise=config.noise)
+  numbers = dict(tau=config.prior_m / trained.statistics["sensitivity"], prior_m=config.prior_m)
   numbers["doubt"] = DOUBT if config.mode == "online" else np.inf
   told = {name: np.full(len(people), value, np.float32) for name, value in numbers.items()}
   beliefs = (jax.tree.map(lambda *x: np.stack(x), *b) for b in (people, [stranger] * len(people)))
@@ -130,7 +129,7 @@ def adapt_clips(
   if state_dir and (not mode.streams or config.mode == "video"):
     raise ValueError(f"state_dir={state_dir!r} keeps streams; mode {config.mode!r} has none, use an online mode")
   rows = evaluation.cut(clips, trained.config.window, valid_only=True, factors=factors, overlap=overlap)
-  instances = _instances(trained, clips, rows)
+  instances = _instances(trained, config, clips, rows)
   names, stream = stream_of(clips, rows.clip, config.stream)
   subjects = [clips[int(rows.clip[np.argmax(stream == s)])].subject for s in range(len(names))]  # of each stream
   devices = jax.local_devices() if devices is None else list(devices)
@@ -145,11 +144,10 @@ def adapt_clips(
       outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, options)
       facts |= {"instances_before": float(before)} if state_dir else {}
     else:
-      outputs, _ = _alone(
-        trained, config, instances, known(trained, config, [clips[c].subject for c in rows.clip]), options
-      )
-  decode = evaluation.decode_both
-  poses = evaluation.in_batches(lambda t: decode(*t, codec=trained.codec), (outputs, rows.batch), 4096)
+      told = known(trained, config, [clips[c].subject for c in rows.clip])
+      outputs, _ = _alone(trained, config, instances, told, options)
+  decode = functools.partial(evaluation.decode_both, codec=trained.codec)
+  poses = evaluation.in_batches(lambda t: decode(*t), (outputs, rows.batch), 4096)
   if config.optimizer == "gauss_newton":
     facts["unexplained"] = _unexplained(trained, config, poses, instances)
   return evaluation.scatter(clips, rows, poses, overlap), facts
@@ -157,17 +155,17 @@ def adapt_clips(
 
 def _unexplained(trained: Trained, config: AdaptConfig, poses: np.ndarray, instances: dict[str, Any]) -> float:
   """The share of frames that no pose near the lifter's explains, with a warning where they are many."""
-  seen = {name: x for name, x in instances.items() if name in ("keypoints_2d", "confidence", "camera", "present")}
-  rate = functools.partial(second_order.misfit, noise=config.noise, codec=trained.codec)
+  seen = {
+    name: x for name, x in instances.items() if name in ("keypoints_2d", "confidence", "camera", "present", "noise")
+  }
+  rate = functools.partial(second_order.misfit, codec=trained.codec)
   errors = evaluation.in_batches(lambda t: rate(*t), (poses, seen), 4096)
   share = float(np.mean(errors > MISFIT))
   if share > MANY:
     logging.warning(
-      "in %.0f %% of the frames no pose near the model's own explains the keypoints: that adaptation helps cannot be "
-      "promised. Look at the joints' order, left and right, the camera's focal length and distortion, or give a larger "
-      "noise (now %g)",
-      100 * share,
-      config.noise,
+      f"in {100 * share:.0f} % of the frames no pose near the model's own explains the keypoints: that adaptation "
+      "helps cannot be promised. Look at the joints' order, left and right, the camera's focal length and distortion, "
+      f"or give a larger noise (typically {np.median(instances['noise']):.2g} here)"
     )
   return share
 
@@ -186,14 +184,17 @@ def stream_of(clips: Sequence[Clip], clip: np.ndarray, kind: str) -> tuple[list[
   return names, np.array([names.index(name) for name in of])[clip]
 
 
-def _instances(trained: Trained, clips: Sequence[Clip], rows: evaluation.Rows) -> dict[str, Any]:
+def _instances(trained: Trained, config: AdaptConfig, clips: Sequence[Clip], rows: evaluation.Rows) -> dict[str, Any]:
   """What adapters take of each window: network inputs, and what was seen and by which camera (`second_order`)."""
   codec, batch = trained.codec, rows.batch
   encoded = evaluation.in_batches(lambda b: evaluation.encode_both(b, codec=codec), batch, 4096)
   seen = {name: batch[name] for name in ("keypoints_2d", "confidence", "camera", "present") if name in batch}
   fresh = np.array([min(PER_SECOND / clip.fps, 1.0) for clip in clips], np.float32)
   valid = np.concatenate([clip.valid for clip in clips])[rows.frame]
-  return {**encoded, **seen, "valid": valid, "fresh": fresh[rows.clip]}
+  if config.optimizer != "gauss_newton":
+    return {**encoded, **seen}
+  noise = np.concatenate([jitter.noise(c) if config.noise is None else np.full(len(c), config.noise) for c in clips])
+  return {**encoded, **seen, "valid": valid, "noise": np.float32(noise[rows.frame]), "fresh": fresh[rows.clip]}
 
 
 def _pick(tree: Any, rows: Any) -> Any:
@@ -232,7 +233,7 @@ def _online(trained: Trained, config: AdaptConfig, instances, names, stream, sub
   """Streams of similar length side by side: outputs by row, and how many instances they had seen before."""
   made, variables, key = build(trained, config), trained.variables, jax.random.key(config.seed)
   told, states = known(trained, config, subjects), {}
-  described = {**fingerprint(trained, config), "model": saved.weights_digest(variables)} if state_dir else {}
+  described = {**fingerprint(trained, config), "model": checkpoint.digest(variables)} if state_dir else {}
   if state_dir:
     saved.names([names[s] for s in np.unique(stream)])
     states = saved.load(state_dir, (made.init(variables, _pick(told, 0)), 0), described)

@@ -1,6 +1,7 @@
 """Checkpoints through Orbax: the latest one, the best few by a metric, written asynchronously. Alone imports orbax."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -216,3 +217,18 @@ def restore_state(folder: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] |
 def _state_folder(folder: str) -> epath.Path:
   # Not a run's own folder of checkpoints, of which only one would be kept.
   return epath.Path(os.path.abspath(os.path.expanduser(folder))) / "state"
+
+
+def digest(variables: Any) -> str:
+  """SHA-256 over the weights, with their names and shapes: tells one trained model from another of the same sizes."""
+  result = hashlib.sha256()
+  for name, leaf in named(variables).items():
+    array = np.asarray(leaf)
+    result.update(f"{name} {array.shape} {array.dtype}".encode())
+    result.update(array.tobytes())
+  return result.hexdigest()
+
+
+def named(tree: Any) -> dict[str, Any]:
+  """A pytree's leaves by their paths, as text."""
+  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -140,7 +140,7 @@ def test_a_video_knows_what_all_of_its_frames_say():
   """The last of three rounds is vanilla, told what the frames said in the second, each told so by the first."""
   model, own = trained(), clips(1)
   made, rows = adaptation.build(model, SOLVED["video"]), adaptation.evaluation.cut(own, valid_only=True)
-  every = adaptation._instances(model, own, rows)
+  every = adaptation._instances(model, SOLVED["video"], own, rows)
   np.testing.assert_allclose(every["fresh"], 1 / 30, rtol=1e-6)
   adapt, told = jax.jit(made.adapt), adaptation.known(model, SOLVED["video"], ["S1"])
   told = jax.tree.map(lambda x: x[0], told)
@@ -334,28 +334,3 @@ def test_wrong_settings_are_explained(changes, message):
 def test_mode_none_adapts_nothing():
   with pytest.raises(ValueError, match="mode 'none' adapts nothing; call evaluate"):
     run(AdaptConfig(mode="none"))
-
-
-def test_bones_are_read_from_a_file(tmp_path):
-  path = tmp_path / "bones.json"
-  known = {"": {"left_knee": 0.44}, "S1": {"right_elbow": 0.3, "left_elbow": 0.3}}
-  path.write_text(json.dumps(known))
-  assert settings.read_bones(str(path)) == known
-
-
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ("{", "is no JSON"),
-    ("[]", 'expected {"subject, or empty for all"'),
-    ('{"left_knee": 0.4}', 'expected {"subject, or empty for all"'),
-    ('{"S1": {"left_knee": "0.4"}}', "'S1', 'left_knee' is '0.4', expected"),
-    ('{"S1": {"left_knee": true}}', "'S1', 'left_knee' is True, expected"),
-  ],
-)
-def test_a_wrong_file_of_bones_is_explained(tmp_path, text, message):
-  path = tmp_path / "bones.json"
-  path.write_text(text)
-  with pytest.raises(ValueError, match=re.escape(message)) as caught:
-    settings.read_bones(str(path))
-  assert str(path) in str(caught.value)

@@ -32,7 +32,7 @@ _MISSING = flags.DEFINE_float("missing", 0.0, "Share of the joints that are miss
 _TAIL = flags.DEFINE_float("tail", 0.0, "Share of the joints that are some 60 pixels off.")
 
 LIMBS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
-FORMAT = 1  # of a cell; raise it when what a cell holds, or what makes it, changes
+FORMAT = 2  # of a cell; raise it when what a cell holds, or what makes it, changes
 
 
 def main(_) -> None:

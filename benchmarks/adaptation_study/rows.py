@@ -9,6 +9,7 @@ import numpy as np
 from jaxpose import evaluate, experiment, runs, stopwatch
 from jaxpose.adapt import fit, person
 from jaxpose.adapt.fit import Problem
+from jaxpose.data import jitter
 from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 from jaxpose.runs import RECOMMENDED, AdaptConfig
@@ -46,7 +47,7 @@ def pose_itself(data_dir: str) -> Row:
   def predict(trained: Trained, clips: Sequence[Clip]):
     factor = _error_factor(trained, data_dir)
     plain, _ = runs.predict(trained, clips)
-    codec, noise = trained.codec, RECOMMENDED["vanilla"].noise
+    codec = trained.codec
     belief = person.prior(codec.skeleton, np.asarray(trained.statistics["bone_lengths_m"]))
     moments = person.moments(belief)
     bones = np.array(codec.skeleton.bones)
@@ -54,7 +55,7 @@ def pose_itself(data_dir: str) -> Row:
     @jax.jit
     def solve(views, poses):
       def one(view, pose):
-        rays, weight, there = fit.observe(view, codec, noise)
+        rays, weight, there = fit.observe(view, codec, view["noise"])
         mean, *_ = moments
         lift = lambda offsets: pose + (factor @ offsets).reshape(pose.shape)  # noqa: E731
         like = jax.ShapeDtypeStruct((factor.shape[1],), jnp.float32)
@@ -66,6 +67,7 @@ def pose_itself(data_dir: str) -> Row:
 
     rows = evaluate.cut(clips, 1, valid_only=True)
     seen = {name: rows.batch[name] for name in ("keypoints_2d", "confidence", "camera")}
+    seen["noise"] = np.concatenate([jitter.noise(c) for c in clips])[rows.frame]
     poses = np.concatenate(plain)[rows.frame]
     root = codec.skeleton.root
     poses = poses - poses[:, :, root : root + 1]

@@ -19,21 +19,18 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxpose.adapt import dense
 from jaxpose.codec import Codec
 from jaxpose.codec.base import fill_missing
 from jaxpose.geometry import camera as cameras
-from jaxpose.geometry import placement
+from jaxpose.geometry import dense, placement
+from jaxpose.models import first_layer
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
-
-Path = tuple[str, ...]  # of a layer in its model
 
 STEPS, ITERATIONS = 4, 8  # Gauss-Newton; conjugate gradients in each
 SHARES = (1.0, 0.5, 0.2, 0.05)  # of a step, of which the line search takes the best
@@ -245,11 +242,11 @@ def length_information(
 
 
 def observe(
-  view: Mapping[str, Any], codec: Codec, noise: Array | np.ndarray | np.floating | float
+  view: Mapping[str, Any], codec: Codec, noise: Float[Array | np.ndarray, " T"]
 ) -> tuple[Float[Array, "T J 2"], Float[Array, "T J"], Float[Array, " T"]]:
   """(rays, weight, there) of a window: undistorted rays, 1 / their noise, and which frames hold anything.
 
-  noise: standard deviation of a keypoint, as a share of the rms extent of the person in the image; a joint's is divided
+  noise: standard deviation of a frame's keypoints, as a share of the rms extent of the person; a joint's is divided
   by its confidence.
   """
   confidence = jnp.asarray(view["confidence"])
@@ -272,11 +269,11 @@ def lifting(
   inputs = view["inputs"][None]
   mask = view["present"][None] if "present" in view else None
   run = functools.partial(lifters.predict, lifter, variables, inputs, mask)
-  path, like = first_layer(run)
+  path, like = first_layer.find(run)
   root = codec.skeleton.root
 
   def outputs(offsets):
-    return shifted(run, path, offsets)[0]
+    return first_layer.shifted(run, path, offsets)[0]
 
   def lift(offsets):
     centred = outputs(offsets).at[:, root].set(0.0)  # as `evaluate.decode_both` takes a prediction
@@ -284,33 +281,3 @@ def lifting(
     return pose - pose[:, root][:, None]
 
   return lift, like, outputs
-
-
-def first_layer(function: Callable[[], Array]) -> tuple[Path, jax.ShapeDtypeStruct]:
-  """The first linear layer that `function` passes, which applies a flax model, and the shape of its output."""
-  layers: list[tuple[Path, jax.ShapeDtypeStruct]] = []
-
-  def intercept(following, args, kwargs, context: nn.module.InterceptorContext) -> Any:
-    value = following(*args, **kwargs)
-    if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-      layers.append((context.module.path, jax.ShapeDtypeStruct(value.shape, jnp.float32)))
-    return value
-
-  with nn.intercept_methods(intercept):
-    jax.eval_shape(function)
-  if not layers:
-    raise ValueError("the lifter has no linear layer (flax nn.Dense) whose output could be moved")
-  return layers[0]
-
-
-def shifted(function: Callable[[], Array], path: Path, offsets: Array) -> Array:
-  """function() with `offsets` added to the output of the linear layer at `path`."""
-
-  def intercept(following, args, kwargs, context: nn.module.InterceptorContext) -> Any:
-    value = following(*args, **kwargs)
-    if isinstance(context.module, nn.Dense) and context.method_name == "__call__" and context.module.path == path:
-      return value + offsets.astype(value.dtype)
-    return value
-
-  with nn.intercept_methods(intercept):
-    return function()

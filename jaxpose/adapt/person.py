@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxpose.adapt import dense
+from jaxpose.geometry import dense
 from jaxpose.skeleton import Skeleton
 
 # How much people, and data sets' landmarks, differ from the source's mean, as a share of a bone's length. The bones of

@@ -1,6 +1,5 @@
 """Streams on disk: what a finished run of online adaptation leaves, and what the next one goes on from."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ State = tuple[Any, int]  # an adapter's state, and how many instances it has see
 
 def save(folder: str, states: Mapping[str, State], settings: Mapping[str, Any]) -> None:
   """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there."""
-  leaves = _named(dict(states))
+  leaves = checkpoint.named(dict(states))
   described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves)}
   seen = sum(int(count) for _, count in states.values())
   checkpoint.save_state(folder, seen, {str(i): np.asarray(x) for i, x in enumerate(leaves.values())}, described)
@@ -40,7 +39,7 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, Sta
     )
   by_name = {name: arrays[str(i)] for i, name in enumerate(described["leaves"])}
   tree = {stream: like for stream in described["streams"]}
-  wanted = _named(tree)
+  wanted = checkpoint.named(tree)
   for name in {**by_name, **wanted}:
     shapes = [np.shape(t[name]) if name in t else None for t in (by_name, wanted)]
     if shapes[0] != shapes[1]:
@@ -49,26 +48,12 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, Sta
   return {name: (state, int(seen)) for name, (state, seen) in states.items()}
 
 
-def weights_digest(variables: Any) -> str:
-  """SHA-256 over the weights, with their names and shapes: tells one trained model from another of the same sizes."""
-  digest = hashlib.sha256()
-  for name, leaf in _named(variables).items():
-    array = np.asarray(leaf)
-    digest.update(f"{name} {array.shape} {array.dtype}".encode())
-    digest.update(array.tobytes())
-  return digest.hexdigest()
-
-
 def names(streams: Sequence[str]) -> list[str]:
   """The streams' names; a ValueError if two share one, since a state is found again by its name."""
   twice = sorted({n for n in streams if list(streams).count(n) > 1})
   if twice:
     raise ValueError(f"two streams are called {twice[0]!r}; a saved stream is found by its name, so give each its own")
   return list(streams)
-
-
-def _named(tree: Any) -> dict[str, Any]:
-  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _short(value: Any) -> str:

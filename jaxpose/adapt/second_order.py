@@ -19,6 +19,7 @@ from jaxpose.adapt.person import Belief
 from jaxpose.codec import Codec
 from jaxpose.data import transforms
 from jaxpose.geometry import placement
+from jaxpose.models import first_layer
 from jaxpose.models import lifter as lifters
 from jaxpose.models.lifter import Lifter
 from jaxpose.skeleton import Skeleton
@@ -27,18 +28,17 @@ HORIZON = 3.0  # independent looks at a person, by whom it is asked whether it i
 
 
 class Known(NamedTuple):
-  """What an instance or a stream begins with: who it may be, and how far the model and the keypoints may be wrong.
+  """What an instance or a stream begins with: who it may be, and how far the model may be wrong.
 
-  belief: of this person; stranger: of anybody. tau, prior_m: as in `fit.Problem`; noise: as in `fit.observe`. doubt:
-  nats by which a stranger explains the last frames better, from which on it is one. All are data, so that runs and
-  settings share compiled programs.
+  belief: of this person; stranger: of anybody. tau, prior_m: as in `fit.Problem`. doubt: nats by which a stranger
+  explains the last frames better, from which on it is one. All are data, so that runs and settings share compiled
+  programs.
   """
 
   belief: Belief
   stranger: Belief
   tau: Any
   prior_m: Any
-  noise: Any
   doubt: Any = np.float32(np.inf)
 
 
@@ -56,14 +56,15 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
   """The adapter of a lifter for windows of `window` frames; the same object for equal ones. `init` is told a `Known`.
 
   Instances hold, beside "inputs" and "flipped", "keypoints_2d", "confidence", "camera" (and "present") of a window;
-  "valid", the frames that count; "fresh": for how many independent ones each of them does in the belief.
+  "valid", the frames that count; "noise", as in `fit.observe`, a number a frame; "fresh": for how many independent ones
+  each of them does in the belief.
   """
   skeleton = codec.skeleton
   bones, mirrored = np.array(skeleton.bones), mirrored_bones(skeleton)
 
   def explain(variables, known: Known, view, mean, covariance, precision):
     lift, like, _ = fit.lifting(lifter, codec, variables, view)
-    rays, weight, there = fit.observe(view, codec, known.noise)
+    rays, weight, there = fit.observe(view, codec, view["noise"])
     certain = there[:, None] / (fit.BONE_NOISE * mean)[None]
     belief = mean, covariance, precision
     problem = Problem(lift, like, bones, rays, weight, certain, *belief, known.tau, known.prior_m)
@@ -73,7 +74,7 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
 
   def init(variables, known: Known) -> State:
     inputs = jnp.zeros((2, window, skeleton.num_joints, codec.channels))
-    _, like = fit.first_layer(functools.partial(lifters.predict, lifter, variables, inputs))
+    _, like = first_layer.find(functools.partial(lifters.predict, lifter, variables, inputs))
     nothing = jax.tree.map(jnp.zeros_like, known.stranger)
     return State(jax.tree.map(jnp.asarray, known), nothing, jnp.zeros(like.shape))
 
@@ -97,7 +98,7 @@ def adapter(lifter: Lifter, codec: Codec, window: int) -> Adapter:
       rows = jnp.stack([instance["inputs"], instance["flipped"]])
       mask = jnp.stack([instance["present"]] * 2) if "present" in instance else None
       run = functools.partial(lifters.predict, lifter, variables, rows, mask)
-      return fit.shifted(run, fit.first_layer(run)[0], state.offsets)
+      return first_layer.shifted(run, first_layer.find(run)[0], state.offsets)
 
     outputs = jax.vmap(one)(instances)
     return {"inputs": outputs[:, 0], "flipped": outputs[:, 1]}
@@ -121,7 +122,9 @@ def belief(state: State) -> Belief:
 
 def _both(instance: Instance, skeleton: Skeleton) -> dict[str, Any]:
   """The window and its mirror image, stacked."""
-  seen = {n: instance[n] for n in ("keypoints_2d", "confidence", "camera", "present", "valid") if n in instance}
+  seen = {
+    n: instance[n] for n in ("keypoints_2d", "confidence", "camera", "present", "valid", "noise") if n in instance
+  }
   mirror = transforms.flip(seen, skeleton)
   views = {**seen, "inputs": instance["inputs"]}, {**mirror, "inputs": instance["flipped"]}
   return jax.tree.map(lambda a, b: jnp.stack([a, b]), *views)
@@ -133,29 +136,12 @@ def mirrored_bones(skeleton: Skeleton) -> np.ndarray:
   return np.array([place[skeleton.flip[child]] for child, _ in skeleton.bones])
 
 
-@functools.partial(jax.jit, static_argnames=("lifter", "codec"))
-def sensitivity(lifter: Lifter, codec: Codec, variables: Any, windows: Instance) -> Float[Array, ""]:
-  """Metres that a coordinate of a pose moves by, rms over windows [N, T, ...], for offsets of unit variance.
-
-  By one random direction a window.
-  """
-
-  def one(view, key):
-    lift, like, _ = fit.lifting(lifter, codec, variables, view)
-    direction = jax.random.rademacher(key, like.shape, jnp.float32)
-    _, change = jax.jvp(lift, (jnp.zeros(like.shape),), (direction,))
-    return (change**2).sum() / (3 * (change.shape[1] - 1) * len(change))
-
-  keys = jax.random.split(jax.random.key(0), len(windows["inputs"]))
-  return jnp.sqrt(jnp.mean(jax.lax.map(lambda x: one(*x), (dict(windows), keys), batch_size=16)))
-
-
-@functools.partial(jax.jit, static_argnames=("noise", "codec"))
-def misfit(poses: Float[Array, "N T J 3"], batch: Instance, *, noise: float, codec: Codec) -> Float[Array, "N T"]:
-  """How far poses, put where they fit best, are from their keypoints: rms over a frame's joints, [N, T], in `noise`."""
+@functools.partial(jax.jit, static_argnames="codec")
+def misfit(poses: Float[Array, "N T J 3"], batch: Instance, *, codec: Codec) -> Float[Array, "N T"]:
+  """How far poses, put where they fit best, are from their keypoints: rms over joints, [N, T], in a frame's noise."""
 
   def one(pose, view):
-    rays, weight, _ = fit.observe(view, codec, noise)
+    rays, weight, _ = fit.observe(view, codec, view["noise"])
     seen = pose + placement.place_by_rays(pose, rays, weight > 0)[:, None]
     error = (seen[..., :2] / jnp.maximum(seen[..., 2:], fit.NEAREST) - rays) * weight[..., None]
     return jnp.sqrt((error**2).sum((-1, -2)) / jnp.maximum(2 * (weight > 0).sum(-1), 1))

@@ -38,9 +38,9 @@ class AdaptConfig:
 
   With gauss_newton, each instance is solved for by its keypoints and the person's bones (adapt/fit.py): `prior_m`, by
   how much a coordinate of a pose is expected to be wrong, in metres; `noise`, of a keypoint, as a share of the person's
-  rms extent in the image. A stream learns the bones, online from frame to frame, in mode `video` from all frames before
-  the last of `ROUNDS`. bones: known lengths in metres by the joint a bone ends at, for each subject ("" for every);
-  height: of everyone, in metres.
+  rms extent in the image, or None: by how much the clip's keypoints tremble (data/jitter.py). A stream learns the
+  bones, online from frame to frame, in mode `video` from all frames before the last of `ROUNDS`. bones: known lengths
+  in metres by the joint a bone ends at, for each subject ("" for every); height: of everyone, in metres.
   """
 
   mode: str = "vanilla"
@@ -53,7 +53,7 @@ class AdaptConfig:
   optimizer: str = "adam"  # adam | sgd | gauss_newton
   carry_optimizer: bool = False  # online: moments are kept from instance to instance
   prior_m: float = 0.15
-  noise: float = 0.14
+  noise: float | None = None
   bones: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict, hash=False)
   height: float | None = None
   stream: str = "clip"  # a stream is a clip, what a "camera" sees of a subject, or all that there is of a "subject"
@@ -121,20 +121,3 @@ def recommended(mode: str) -> AdaptConfig:
   if mode not in RECOMMENDED:
     raise ValueError(f"no recommended setting for mode {mode!r}; there is one for {', '.join(RECOMMENDED)}")
   return RECOMMENDED[mode]
-
-
-def read_bones(path: str) -> dict[str, dict[str, float]]:
-  """The lengths in a JSON file, {subject: {joint: metres}}; a ValueError says what is wrong with the file."""
-  with open(path, encoding="utf-8") as file:
-    try:
-      bones = json.load(file)
-    except ValueError as error:
-      raise ValueError(f"{path!r} is no JSON: {error}") from error
-  shape = '{"subject, or empty for all": {"left_knee": 0.44}}, metres'
-  if not isinstance(bones, dict) or not all(isinstance(b, dict) for b in bones.values()):
-    raise ValueError(f"{path!r} holds {type(bones).__name__}s, expected {shape}")
-  for subject, lengths in bones.items():
-    for joint, length in lengths.items():
-      if isinstance(length, bool) or not isinstance(length, int | float):
-        raise ValueError(f"{path!r}: {subject!r}, {joint!r} is {length!r}, expected {shape}")
-  return bones

@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,10 +15,8 @@ from jaxpose import skeleton
 from jaxpose.adapt import fit
 from jaxpose.adapt.fit import Problem
 from jaxpose.geometry import camera as cameras
-from jaxpose.models import lifter as lifters
-from jaxpose.models import mlp
 from tests import helpers
-from tests.adapt import clip_models, tiny
+from tests.adapt import tiny
 
 H36M = skeleton.get("h36m_17")
 BONES = np.array(H36M.bones)
@@ -283,7 +280,7 @@ def test_a_keypoints_noise_is_a_share_of_what_the_person_spans():
   confidence = np.random.default_rng(0).uniform(0.2, 1.0, (3, 17))
   confidence[0, 5] = confidence[1] = 0
   clip, own = view(confidence)
-  rays, weight, there = fit.observe(own, tiny.CODEC, 0.05)
+  rays, weight, there = fit.observe(own, tiny.CODEC, np.full(3, 0.05, np.float32))
   expected = (clip.keypoints_2d - np.float32([500, 510])) / np.float32([1100, 1200])
   for t, joints in ((0, [j for j in range(17) if j != 5]), (2, list(range(17)))):
     np.testing.assert_allclose(rays[t, joints], expected[t, joints], atol=1e-5)
@@ -293,37 +290,4 @@ def test_a_keypoints_noise_is_a_share_of_what_the_person_spans():
   assert weight[0, 5] == 0 and not np.any(weight[1]) and np.isfinite(weight).all()
   np.testing.assert_array_equal(there, [1, 0, 1])
   _, filling = view(np.ones((3, 17)), present=[True, True, False])
-  assert fit.observe(filling, tiny.CODEC, 0.05)[2].tolist() == [1, 1, 0]
-
-
-@pytest.mark.parametrize("window", [1, 3])
-def test_offsets_are_changes_of_the_first_layers_bias(window):
-  if window == 1:
-    inputs = tiny.model()[2]
-    lifter = mlp.create(width=16, trunk_blocks=0, head_blocks=0)
-    variables = lifter.init(tiny.KEY, inputs)
-  else:
-    lifter, variables, inputs = clip_models.method().lifter, clip_models.variables(), clip_models.instances()["inputs"]
-  run = functools.partial(lifters.predict, lifter, variables, inputs)
-  path, like = fit.first_layer(run)
-  change = np.float32(np.random.default_rng(0).normal(0, 0.1, like.shape[-1]))
-  moved = fit.shifted(run, path, jnp.broadcast_to(jnp.asarray(change), like.shape))
-  part = variables["params"]
-  for name in path:
-    part = part[name]
-  params = jax.tree_util.tree_map_with_path(
-    lambda p, x: x + change if _names(p) == (*path, "bias") else x, variables["params"]
-  )
-  expected = lifters.predict(lifter, {**variables, "params": params}, inputs)
-  np.testing.assert_allclose(moved, expected, atol=1e-5)
-  assert np.abs(moved - run()).max() > 1e-3 and like.shape[:2] == inputs.shape[:2]
-  np.testing.assert_allclose(fit.shifted(run, path, jnp.zeros(like.shape)), run(), atol=1e-6)
-
-
-def _names(path):
-  return tuple(key.key for key in path)
-
-
-def test_a_model_without_a_linear_layer_is_refused():
-  with pytest.raises(ValueError, match="the lifter has no linear layer"):
-    fit.first_layer(lambda: nn.LayerNorm().apply({"params": {"scale": jnp.ones(3), "bias": jnp.ones(3)}}, jnp.ones(3)))
+  assert fit.observe(filling, tiny.CODEC, np.full(3, 0.05, np.float32))[2].tolist() == [1, 1, 0]

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxpose import checkpoint
 from jaxpose.adapt import saved
 from jaxpose.adapt.first_order import State
 
@@ -47,8 +48,8 @@ def test_another_run_is_refused_in_one_line(tmp_path):
 
 def test_a_digest_tells_weights_apart():
   one, two = ({"params": state(seed)[0].params} for seed in (0, 1))
-  assert saved.weights_digest(one) == saved.weights_digest(jax.tree.map(np.array, one)) != saved.weights_digest(two)
-  assert saved.weights_digest({"a": one["params"]}) != saved.weights_digest({"b": one["params"]})
+  assert checkpoint.digest(one) == checkpoint.digest(jax.tree.map(np.array, one)) != checkpoint.digest(two)
+  assert checkpoint.digest({"a": one["params"]}) != checkpoint.digest({"b": one["params"]})
 
 
 def test_two_streams_of_one_name_are_refused():

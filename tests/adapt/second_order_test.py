@@ -17,6 +17,7 @@ from jaxpose.adaptation import DOUBT
 from jaxpose.data import transforms
 from jaxpose.geometry import camera as cameras
 from jaxpose.models.lifter import Lifter
+from jaxpose.train import statistics
 from tests import helpers
 from tests.adapt import clip_models, tiny
 
@@ -25,12 +26,12 @@ BONES = np.array(H36M.bones)
 KEY = jax.random.key(0)
 LENGTHS = np.array(helpers.statistics()["bone_lengths_m"])
 STRANGER = person.prior(H36M, LENGTHS)
-OPTIONS = dict(tau=np.float32(1.0), prior_m=np.float32(0.15), noise=np.float32(0.14))
+OPTIONS = dict(tau=np.float32(1.0), prior_m=np.float32(0.15))
 BEND = 0.1  # metres by which an offset of 1 moves a coordinate, in `Recall`
 close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
 
 
-def instances(clip, codec, window=1):
+def instances(clip, codec, window=1, noise=0.14):
   """A clip's windows, as `adaptation` makes them: [N, T, ...]."""
 
   def cut(x):
@@ -50,6 +51,7 @@ def instances(clip, codec, window=1):
     **seen,
     "camera": camera,
     "valid": np.ones((count, window), bool),
+    "noise": np.full((count, window), noise, np.float32),
     "fresh": np.ones(count, np.float32),
   }
 
@@ -180,7 +182,7 @@ def filmed(poses, seed=0, wrong_m=0.06):
   joints = poses + np.float32([0, 0, 4])
   clip = helpers.clip(len(poses))
   clip = clip.replace(keypoints_2d=np.asarray(cameras.project(joints, clip.camera), np.float32))
-  own = instances(clip, tiny.CODEC)
+  own = instances(clip, tiny.CODEC, noise=0.01)
   wrong = poses + rng.normal(0, wrong_m, poses.shape)
   wrong = np.float32(wrong - wrong[:, :1])
   seen = np.concatenate([own["inputs"], own["flipped"]])[:, 0]
@@ -191,7 +193,7 @@ def filmed(poses, seed=0, wrong_m=0.06):
   return made, {"params": {"trunk": {**table, "stem": stem}, "head": {}}}, own
 
 
-WRONG = dict(tau=np.float32(0.06 / BEND), prior_m=np.float32(0.06), noise=np.float32(0.01))  # of `filmed`
+WRONG = dict(tau=np.float32(0.06 / BEND), prior_m=np.float32(0.06))  # of `filmed`
 
 
 def proportions(belief):
@@ -308,5 +310,5 @@ def test_sensitivity_is_how_far_an_offset_moves_a_pose():
   made, variables, own = film()
   del made
   lifter = Lifter(trunk=Recall(2 * COUNT), head=Hand())
-  found = second_order.sensitivity(lifter, tiny.CODEC, variables, own)
+  found = statistics.sensitivity(lifter, tiny.CODEC, variables, own)
   np.testing.assert_allclose(found, BEND, rtol=1e-4)

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpose.adapt import dense
+from jaxpose.geometry import dense
 
 inverse, orthonormal, solve_upper = jax.jit(dense.inverse), jax.jit(dense.orthonormal), jax.jit(dense.solve_upper)
 
