@@ -1,6 +1,6 @@
 """Adapts a trained run to unlabelled targets, and scores it:
 
-python -m launch.adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
+jaxpose adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 

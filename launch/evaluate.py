@@ -1,6 +1,6 @@
 """Scores a trained run:
 
-python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
+jaxpose evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 

@@ -1,7 +1,7 @@
 """From a detector's keypoints of people to poses in 3D, and files for the browser, Blender, OpenSim and scripts:
 
-python -m launch.lift --keypoints=FILE --output=OUT [--image_size=WxH] [--fps=30] [--adapt=online] [--height=1.78]
-python -m launch.lift --sample --output=OUT
+jaxpose lift --keypoints=FILE --output=OUT [--image_size=WxH] [--fps=30] [--adapt=online] [--height=1.78]
+jaxpose lift --sample --output=OUT
 """
 
 import os
