@@ -10,7 +10,8 @@ import sys
 import jaxpose
 
 COMMANDS = {
-  "lift": "a detector's keypoints to poses in 3D, and files of them",
+  "lift": "a detector's keypoints, or a video, to poses in 3D, and files of them",
+  "detect": "a video to a file of its people's keypoints",
   "quickstart": "train, adapt and compare on embedded data, in minutes",
   "build_data": "build a data set",
   "train": "train a lifter: --config=cmu_baseline:quick, or a file of your own",

@@ -20,7 +20,7 @@ from jaxpose.keypoints.tracks import Status, Tracks
 from jaxpose.skeleton import Skeleton
 
 ADAPT = ("none", "vanilla", "online")
-Step = Callable[[Any, dict[str, Any]], tuple[Any, jax.Array]]  # (state, batch of a frame) -> (state, pose [J, 3])
+Step = Callable[[Any, dict[str, Any]], tuple[Any, Any]]  # (state, batch of a frame) -> (state, pose [J, 3])
 
 
 class Frame(NamedTuple):
@@ -116,7 +116,8 @@ def _step(trained: Trained, adapt: str, fps: float | int) -> tuple[Any, Step]:
     key = jax.random.key(0)
 
     def plain(state, batch):
-      return state, evaluate.predict_batch(variables, batch, key, method=method, codec=codec, flip=True)[0, 0]
+      poses = evaluate.predict_batch(variables, batch, key, method=method, codec=codec, flip=True)
+      return state, np.asarray(poses)[0, 0]
 
     return (), plain
   from jaxpose import adaptation, runs  # here alone: what adapts takes a second to import

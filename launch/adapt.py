@@ -20,6 +20,9 @@ _STRIDE = flags.DEFINE_integer("stride", 1, "Adapt to and score every n-th frame
 _NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
 _STATE_DIR = flags.DEFINE_string("state_dir", "", "Online: streams saved there go on, and are saved there at the end.")
 
+flags.adopt_module_key_flags(adapt_flags)
+flags.adopt_module_key_flags(target_flags)
+
 
 def main() -> None:
   config = adapt_flags.config()

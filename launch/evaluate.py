@@ -23,6 +23,8 @@ _OVERLAP = flags.DEFINE_integer(
 )
 _FLIP = flags.DEFINE_bool("flip", True, "Average with the prediction for the mirrored input.")
 
+flags.adopt_module_key_flags(target_flags)
+
 
 def main() -> None:
   trained = experiment.load(_WORKDIR.value, _CHECKPOINT.value)
