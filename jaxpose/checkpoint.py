@@ -125,9 +125,7 @@ def choose(workdir: str, which: str | int = "best") -> int:
   """The step of the "best", the "latest", or a given checkpoint; a FileNotFoundError says what there is."""
   found = steps(workdir)
   if not found:
-    raise FileNotFoundError(
-      f"no checkpoint under {workdir!r}; train first: python -m launch.train --workdir={workdir} ..."
-    )
+    raise FileNotFoundError(f"no checkpoint under {workdir!r}; train first: jaxpose train --workdir={workdir} ...")
   if which == "latest":
     return found[-1]
   if which == "best":

@@ -5,12 +5,11 @@
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from jaxpose import placing, smoothing
 from jaxpose import skeleton as skeletons
@@ -25,6 +24,7 @@ from jaxpose.lifted import Lifted
 from jaxpose.skeleton import Skeleton
 
 Predict = Callable[[Sequence[Clip]], Sequence[np.ndarray]]
+_HARDLY = 1e-3  # of a joint's confidence
 
 
 def lift(
@@ -56,15 +56,11 @@ def lift(
   fps = tracks.fps or ASSUMED_FPS
   _check_options(target, fps, up, height_m, smooth_hz)
   size, notes = check.image_size(tracks), list(check.stand_ins(tracks.skeleton, target))
-  assumed, camera = camera is None, placing.assumed_camera(size) if camera is None else camera
-  notes.append(placing.camera_note(camera, assumed))
-  if assumed:
-    warnings.warn(notes[-1], stacklevel=2)
-  if tuple(int(v) for v in np.asarray(camera.size)) != size:
-    raise ValueError(f"{tracks.source}: the image is {size[0]}x{size[1]}, the camera's {np.asarray(camera.size)}")
+  camera, note = placing.chosen_camera(camera, size, tracks.source)
+  notes.append(note)
   mapped = mapped_to(tracks, target)
-  trusted = _trusted(tracks.skeleton, target)
-  shown = mapped if eyes_as_crown else dataclasses.replace(mapped, confidence=mapped.confidence * trusted)
+  sure = trusted(tracks.skeleton, target)
+  shown = mapped if eyes_as_crown else dataclasses.replace(mapped, confidence=mapped.confidence * sure)
   places, clips = cut(shown, camera)
   positions = np.full((*mapped.status.shape, 3), np.nan, np.float32)
   for (n, frames), pose in zip(places, predict(clips), strict=True):
@@ -76,7 +72,7 @@ def lift(
   if smooth_hz is not None and not tracks.still:
     raw, positions = positions, smoothing.butterworth(positions, fps, smooth_hz)
   if not moving_camera and (len(tracks) == 1 or not tracks.still):
-    camera, world, raw_world, note = placing.stand(positions, raw, mapped, trusted, camera, fps, up)
+    camera, world, raw_world, note = placing.stand(positions, raw, mapped, sure, camera, fps, up)
     notes.append(note)
   seen, lifted = mapped.present.sum(), np.isfinite(positions).all((-1, -2)).sum()
   if seen > lifted:
@@ -113,14 +109,19 @@ def cut(tracks: Tracks, camera: Camera) -> tuple[list[tuple[int, slice]], list[C
 
   Raises ValueError if there is none.
   """
-  limbs = [tracks.skeleton.index(name) for name in LIMBS if name in tracks.skeleton.names]
-  enough = (tracks.status[:, :, limbs] != Status.MISSING).mean(-1) >= 0.5
-  places = [(n, frames) for n in range(len(tracks.ids)) for frames in gaps.stretches(enough[:, n])]
+  there = enough(tracks)
+  places = [(n, frames) for n in range(len(tracks.ids)) for frames in gaps.stretches(there[:, n])]
   if tracks.still:
     places = [(n, slice(t, t + 1)) for n, frames in places for t in range(frames.start, frames.stop)]
   if not places:
     raise ValueError(f"{tracks.source}: in no frame half of the limbs' joints are there; there is nothing to lift")
   return places, [_clip(tracks, n, frames, camera) for n, frames in places]
+
+
+def enough(tracks: Tracks) -> Bool[np.ndarray, "T N"]:
+  """Whose frames can be lifted: those with half of the limbs' joints."""
+  limbs = [tracks.skeleton.index(name) for name in LIMBS if name in tracks.skeleton.names]
+  return (tracks.status[:, :, limbs] != Status.MISSING).mean(-1) >= 0.5
 
 
 def _clip(tracks: Tracks, n: int, frames: slice, camera: Camera) -> Clip:
@@ -132,10 +133,20 @@ def _clip(tracks: Tracks, n: int, frames: slice, camera: Camera) -> Clip:
   )  # fmt: skip
 
 
-def _trusted(source: Skeleton, target: Skeleton) -> Bool[np.ndarray, " J"]:
+def trusted(source: Skeleton, target: Skeleton) -> Bool[np.ndarray, " J"]:
   """Joints that say where a body is: all but a crown that is the mean of the eyes, which lie well below it."""
   averaged = skeletons.joint_map(source, target).averaged
   return np.array([name != "head_top" or name not in averaged for name in target.names])
+
+
+def explained(source: Skeleton, target: Skeleton) -> Float[np.ndarray, " J"]:
+  """How far adaptation takes a joint for the body's: 1, and next to nothing where it is the mean of others.
+
+  The lifter sees these, but the mean of the hips is not where a body's pelvis is, and a body that is bent until its
+  pelvis lies there is a worse one.
+  """
+  averaged = skeletons.joint_map(source, target).averaged
+  return np.array([_HARDLY if len(averaged.get(name, ())) > 1 else 1 for name in target.names], np.float32)
 
 
 def _resized(positions: np.ndarray, tracks: Tracks, height_m: float | int) -> tuple[np.ndarray, list[str]]:

@@ -1,5 +1,6 @@
 """Where lifted people stand, how tall they are and which way is up: what a root-relative pose does not say."""
 
+import warnings
 from typing import NamedTuple
 
 import jax
@@ -95,6 +96,18 @@ def assumed_camera(size: tuple[int, int], fov_deg: float | int = FOV_DEG) -> Cam
     raise ValueError(f"--fov={fov_deg}; expected degrees along the image's longer side, from 1 to 170")
   focal = max(size) / 2 / np.tan(np.radians(fov_deg) / 2)
   return geometry.create((focal, focal), (size[0] / 2, size[1] / 2), size)
+
+
+def chosen_camera(camera: Camera | None, size: tuple[int, int], where: str) -> tuple[Camera, str]:
+  """The camera, or the assumed one of None, with a warning; and its note. Raises ValueError for one of another size."""
+  assumed = camera is None
+  camera = assumed_camera(size) if camera is None else camera
+  note = camera_note(camera, assumed)
+  if assumed:
+    warnings.warn(note, stacklevel=3)
+  if tuple(int(v) for v in np.asarray(camera.size)) != tuple(size):
+    raise ValueError(f"{where}: the image is {size[0]}x{size[1]}, the camera's {np.asarray(camera.size)}")
+  return camera, note
 
 
 def camera_note(camera: Camera, assumed: bool) -> str:

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxpose import evaluate, experiment, keypoints, lifting, placing, weights
-from jaxpose import skeleton as skeletons
+from jaxpose import evaluate, experiment, keypoints, lifting, live, placing, weights
 from jaxpose.experiment import Trained
 from jaxpose.geometry.camera import Camera
 from jaxpose.keypoints import check
@@ -18,9 +17,6 @@ from jaxpose.keypoints.tracks import Tracks
 from jaxpose.lifted import Lifted
 
 ADAPT = ("none", "vanilla", "online", "video")
-# Confidence, for adaptation, of joints that are means of others: the lifter sees them, but the mean of the hips is not
-# where a body's pelvis is, and a body that is bent until its pelvis lies there is a worse one.
-_HARDLY = 1e-3
 
 
 class Poses(NamedTuple):
@@ -91,16 +87,39 @@ class PoseLifter:
     smooth_hz: cutoff of the low-pass. Raises ValueError as `lifting.lift` does, and for an unknown adapt.
     """
     target = self.trained.codec.skeleton
-    made = skeletons.joint_map(tracks.skeleton, target).averaged
-    means = np.array([len(made.get(name, ())) > 1 for name in target.names])
+    explained = lifting.explained(tracks.skeleton, target)
     provenance = {"model": self.name, "step": self.trained.step, "adapt": adapt}
     return lifting.lift(
-      tracks, self._predict(adapt, means, show_progress), target, camera=camera, up=up, height_m=height,
+      tracks, self._predict(adapt, explained, show_progress), target, camera=camera, up=up, height_m=height,
       smooth_hz=smooth_hz, moving_camera=moving_camera, provenance=provenance,
       eyes_as_crown=not self.trained.config.augment.detector,
     )  # fmt: skip
 
-  def _predict(self, adapt: str, means: np.ndarray, show_progress: bool) -> lifting.Predict:
+  def stream(
+    self,
+    *,
+    image_size: tuple[int, int],
+    joints: str = "coco_17",
+    fps: float | int = 30.0,
+    threshold: float | int = check.THRESHOLD,
+    adapt: str = "none",
+    camera: Camera | None = None,
+    smooth: bool = False,
+  ) -> Callable[..., live.Frame]:
+    """A function that lifts frames as they come: lift(points, confidence=None, ids=None) -> `live.Frame`.
+
+    points: [K, 2] or [N, K, 2], pixels, NaN where missing; confidence: [K] or [N, K]; ids: who the N people are, their
+    places in the array if None. adapt: "none", "vanilla", or "online", which learns each person from frame to frame.
+    smooth: One-Euro. The others as in `lift`. Poses are those of `lift` for the same frames but that no gap is filled,
+    which would need frames to come, and that there is no world, which needs all. What it takes is compiled first.
+    Raises ValueError for a run of clips, an unknown adapt, and a frame of another shape.
+    """
+    return live.stream(
+      self.trained, image_size=image_size, joints=joints, fps=fps, threshold=threshold, adapt=adapt, camera=camera,
+      smooth=smooth,
+    )  # fmt: skip
+
+  def _predict(self, adapt: str, explained: np.ndarray, show_progress: bool) -> lifting.Predict:
     if adapt not in ADAPT:
       raise ValueError(f"--adapt={adapt}; expected one of {', '.join(ADAPT)}")
     trained = self.trained
@@ -109,11 +128,9 @@ class PoseLifter:
       return functools.partial(evaluate.predict, trained.method, trained.codec, trained.variables, **options)
     from jaxpose import runs  # here alone: what adapts takes a second to import
 
-    setting, certain = runs.RECOMMENDED[adapt], np.where(means, _HARDLY, 1).astype(np.float32)
-
     def predict(clips):
-      clips = [clip.replace(confidence=clip.confidence * certain) for clip in clips]
-      return runs.predict(trained, clips, adapt=setting, show_progress=show_progress)[0]
+      clips = [clip.replace(confidence=clip.confidence * explained) for clip in clips]
+      return runs.predict(trained, clips, adapt=runs.RECOMMENDED[adapt], show_progress=show_progress)[0]
 
     return predict
 

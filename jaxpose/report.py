@@ -54,7 +54,7 @@ def read_json(path: str | os.PathLike) -> dict:
   try:
     report = json.loads(path.read_text())
   except FileNotFoundError as error:
-    raise ValueError(f"there is no report at {path}; launch.evaluate --output={path} writes one") from error
+    raise ValueError(f"there is no report at {path}; jaxpose evaluate --output={path} writes one") from error
   except (UnicodeDecodeError, json.JSONDecodeError) as error:
     raise ValueError(f"{path} is not a report: it is not JSON ({error})") from error
   missing = [k for k in ("metrics", "fingerprint") if not isinstance(report, dict) or k not in report]

@@ -1,6 +1,6 @@
 """Adapts a trained run to unlabelled targets, and scores it:
 
-python -m launch.adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
+jaxpose adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 
@@ -19,6 +19,9 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step
 _STRIDE = flags.DEFINE_integer("stride", 1, "Adapt to and score every n-th frame of a clip.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
 _STATE_DIR = flags.DEFINE_string("state_dir", "", "Online: streams saved there go on, and are saved there at the end.")
+
+flags.adopt_module_key_flags(adapt_flags)
+flags.adopt_module_key_flags(target_flags)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What every script shares: absl flags, and errors on user input that end in one line instead of a traceback."""
 
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -23,7 +24,7 @@ def run(main: Callable[[], object]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
   try:
-    left = flags.FLAGS(argv)
+    left = flags.FLAGS(_with_config_files(argv))
   except (
     flags.Error,
     ValueError,
@@ -41,6 +42,25 @@ def _parse(argv: list[str]) -> list[str]:
   if len(left) > 1:
     _fail(f"unexpected arguments {left[1:]}; every option is --name=value, run with --helpshort for the flags", code=2)
   return left
+
+
+def _with_config_files(argv: list[str]) -> list[str]:
+  """The arguments with the file of a config that is named, --config=cmu_baseline:quick, in place of its name.
+
+  Raises ValueError, listing the names, for one that is not there.
+  """
+  if "config" not in flags.FLAGS:
+    return argv
+  folder, rewritten = pathlib.Path(__file__).parents[1] / "configs", list(argv)
+  names = sorted(path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "common"))
+  for i, argument in enumerate(argv):
+    flag, _, value = argument.partition("=")
+    name, *quick = value.split(":", 1)
+    if flag in ("--config", "-config") and name and not name.endswith(".py"):
+      if name not in names:
+        raise ValueError(f"no config {name!r}: give the path of a .py file, or one of {', '.join(names)}")
+      rewritten[i] = "=".join([flag, ":".join([str(folder / f"{name}.py"), *quick])])
+  return rewritten
 
 
 def _guarded(main: Callable[[], object]) -> None:

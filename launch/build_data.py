@@ -1,4 +1,4 @@
-"""Builds a data set: python -m launch.build_data --dataset=NAME --data_dir=DIR [--manual_dir=RAW] [--option=KEY=VALUE]
+"""Builds a data set: jaxpose build_data --dataset=NAME --data_dir=DIR [--manual_dir=RAW] [--option=KEY=VALUE]
 
 NAME/CONFIG where a data set comes in several forms. --verify compares what was built with the published counts, and
 ends with exit code 1 where a whole data set is not the published one; --fixture builds of small made-up files instead,

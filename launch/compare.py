@@ -1,4 +1,4 @@
-"""Compares two reports of launch.evaluate or launch.adapt: python -m launch.compare A.json B.json
+"""Compares two reports of launch.evaluate or launch.adapt: jaxpose compare A.json B.json
 
 Refuses reports whose fingerprints differ in anything but the model, and says in which field. Else prints both, and
 the paired difference A - B of every metric with its 95 % interval over sequences.

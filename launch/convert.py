@@ -1,4 +1,4 @@
-"""Published weights into a run: python -m launch.convert --input=best_epoch.bin --config=configs/X.py --workdir=W
+"""Published weights into a run: jaxpose convert --input=best_epoch.bin --config=NAME|FILE.py --workdir=W
 
 Reads MotionBERT's torch or safetensors files, without torch. The run is evaluated and fine-tuned like any other.
 """
@@ -11,7 +11,9 @@ from jaxpose import convert_run, skeleton
 from launch import app
 
 _INPUT = flags.DEFINE_string("input", None, "The weights: a file of torch.save, or safetensors.", required=True)
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config of the run; its model is replaced.", lock_config=True)
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config of the run, by its name or a file; its model is replaced.", lock_config=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run goes; a folder without checkpoints.", required=True)
 _NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Attention heads, where they are not as published.")
 _SKELETON = flags.DEFINE_string("skeleton", "h36m_17", "Joint set of the weights.")

@@ -1,6 +1,6 @@
 """Scores a trained run:
 
-python -m launch.evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
+jaxpose evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
   [--dataset=NAME [--splits= --rig= --fps=]]
 """
 
@@ -22,6 +22,8 @@ _OVERLAP = flags.DEFINE_integer(
   "overlap", None, "Frames that neighbouring windows share, and blend; the config's own by default.", lower_bound=0
 )
 _FLIP = flags.DEFINE_bool("flip", True, "Average with the prediction for the mirrored input.")
+
+flags.adopt_module_key_flags(target_flags)
 
 
 def main() -> None:

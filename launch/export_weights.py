@@ -1,6 +1,6 @@
 """Writes a trained run as two small files, which `jaxpose.load` and `launch.lift --model=` take:
 
-python -m launch.export_weights --workdir=W --output=DIR
+jaxpose export_weights --workdir=W --output=DIR
 """
 
 from absl import flags

@@ -1,6 +1,6 @@
 """The ISO paper's table for two trained runs, a supervised baseline and a joint one, on one of their targets:
 
-python -m launch.four_rows --baseline=W1 --joint=W2 --data_dir=DIR --output_dir=OUT [--dataset=NAME] [--stride=N]
+jaxpose four_rows --baseline=W1 --joint=W2 --data_dir=DIR --output_dir=OUT [--dataset=NAME] [--stride=N]
 """
 
 import os

@@ -1,15 +1,18 @@
 """Which keypoints, as flags: what a file does not say of itself."""
 
+import os
 import re
 
 from absl import flags
 
-from jaxpose import keypoints
-from jaxpose.keypoints import Tracks, check, gaps, sample
+from jaxpose import detect, keypoints
+from jaxpose.keypoints import Tracks, check, gaps, npz_file, sample
 
 _SAMPLE = flags.DEFINE_bool("sample", False, "Take the bundled keypoints of two people who do not exist.")
 _KEYPOINTS = flags.DEFINE_string("keypoints", None, "A detector's file or folder of keypoints.")
-_VIDEO = flags.DEFINE_string("video", None, "The video they are of: its size, rate and length (extra `video`).")
+_VIDEO = flags.DEFINE_string(
+  "video", None, "The video they are of (extra `video`); alone, it is detected in (extra `detect`)."
+)
 _FORMAT = flags.DEFINE_enum("format", None, list(keypoints.FORMATS), "Of the file; recognised by default.")
 _IMAGE_SIZE = flags.DEFINE_string("image_size", None, "WIDTHxHEIGHT of the image, in pixels.")
 _FPS = flags.DEFINE_float("fps", None, "Frames a second.")
@@ -22,11 +25,14 @@ _IMAGE = flags.DEFINE_integer("image", None, "The photograph of a COCO file, by 
 _PERSON = flags.DEFINE_string("person", "all", "all, largest, or an id.")
 
 
-def read() -> Tracks:
-  """The tracks that the flags ask for."""
+def read(folder: str) -> Tracks:
+  """The tracks that the flags ask for; those of a video alone are detected, and kept in `folder`."""
   path = _KEYPOINTS.value
+  if path is None and not _SAMPLE.value and _VIDEO.value:
+    path = os.path.join(folder, "keypoints.npz")
+    npz_file.write(path, detect.people(_VIDEO.value, detect.rtmlib(), show_progress=True))
   if _SAMPLE.value == (path is not None):
-    raise ValueError("give either --keypoints=FILE or --sample")
+    raise ValueError("give either --keypoints=FILE or --sample; or --video=FILE alone, to detect people first")
   if path is None:
     facts = {"image_size": sample.SIZE, "fps": sample.FPS, "frames": sample.FRAMES}
     return keypoints.read(sample.FILES["alphapose"], person=_PERSON.value, **facts)

@@ -1,7 +1,8 @@
 """From a detector's keypoints of people to poses in 3D, and files for the browser, Blender, OpenSim and scripts:
 
-python -m launch.lift --keypoints=FILE --output=OUT [--image_size=WxH] [--fps=30] [--adapt=online] [--height=1.78]
-python -m launch.lift --sample --output=OUT
+jaxpose lift --keypoints=FILE --output=OUT [--image_size=WxH] [--fps=30] [--adapt=online] [--height=1.78]
+jaxpose lift --video=V --output=OUT         detects people first, by the extra `detect`
+jaxpose lift --sample --output=OUT
 """
 
 import os
@@ -25,12 +26,14 @@ _HEIGHT = flags.DEFINE_float("height", None, "Of everyone, in metres; else peopl
 _SMOOTH = flags.DEFINE_float("smooth", None, f"Cutoff of a low-pass in Hz, as {smoothing.CUTOFF_HZ:g}.")
 _BVH_UNIT = flags.DEFINE_enum("bvh_unit", "m", ["m", "cm"], "Blender takes m, game engines cm.")
 
+flags.adopt_module_key_flags(keypoint_flags)  # --helpshort lists them too
+
 
 def main() -> None:
   if os.path.exists(_OUTPUT.value) and not os.path.isdir(_OUTPUT.value):
     raise NotADirectoryError(f"--output={_OUTPUT.value} is a file; give a folder")
   save.check(_WRITE.value, keypoint_flags.video())
-  tracks = keypoint_flags.read()
+  tracks = keypoint_flags.read(_OUTPUT.value)
   print(keypoint_flags.described(tracks))
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # of the assumed camera: it stands among the notes

@@ -1,4 +1,4 @@
-"""The main job on embedded data, in minutes on two CPU cores: python -m launch.quickstart [--workdir=W]
+"""The main job on embedded data, in minutes on two CPU cores: jaxpose quickstart [--workdir=W]
 
 Builds synthetic_mocap, trains a supervised baseline and ISO's joint model on its source scenario, adapts them to a
 target scenario they never saw, and writes the table, its JSON and pictures. Run again, it resumes.

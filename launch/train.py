@@ -1,6 +1,6 @@
 """Trains a lifter:
 
-python -m launch.train --config=configs/X.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
+jaxpose train --config=NAME|FILE.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
 
 Run again with the same flags, it resumes from the last checkpoint. On several processes, start one on each machine with
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
@@ -16,7 +16,7 @@ from jaxpose.train import loop
 from launch import app
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, with :quick for a run of a minute.", lock_config=True
+  "config", None, "A config by its name, or a file; with :quick for a run of a minute.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where checkpoints and logs go; a run found there is resumed.", required=True

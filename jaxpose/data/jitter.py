@@ -21,11 +21,8 @@ def noise(clip: Clip) -> Float[np.ndarray, " T"]:
   frames, times `FACTOR`: later ones take no part. Fast motion at a low frame rate counts as noise, which errs to the
   safe side.
   """
-  values = np.full(len(clip), np.nan)
   differences = tremble(clip.keypoints_2d, clip.confidence)
-  for t in range(2, len(clip)):
-    values[t] = typical(differences[max(t + 1 - MEMORY, 0) : t + 1])
-  return level(values)
+  return np.array([level(differences[max(t + 1 - MEMORY, 0) : t + 1]) for t in range(len(clip))], np.float32)
 
 
 def tremble(keypoints: Float[np.ndarray, "T J 2"], confidence: Float[np.ndarray, "T J"]) -> Float[np.ndarray, "T J 2"]:
@@ -42,12 +39,7 @@ def tremble(keypoints: Float[np.ndarray, "T J 2"], confidence: Float[np.ndarray,
   return result
 
 
-def typical(differences: Float[np.ndarray, "T J 2"]) -> float:
-  """The median of what is there, as a standard deviation of one keypoint; NaN where nothing is."""
+def level(differences: Float[np.ndarray, "T J 2"]) -> float:
+  """The noise after these frames: never below `LEAST`, `UNKNOWN` where nothing was seen."""
   there = differences[np.isfinite(differences)]
-  return float(np.median(there) / GAUSSIAN) if len(there) else float("nan")
-
-
-def level(values: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-  """What a fit takes for noise: never below `LEAST`, `UNKNOWN` where nothing was seen."""
-  return np.where(np.isfinite(values), np.hypot(LEAST, FACTOR * np.nan_to_num(values)), UNKNOWN).astype(np.float32)
+  return float(np.hypot(LEAST, FACTOR * np.median(there) / GAUSSIAN)) if len(there) else UNKNOWN

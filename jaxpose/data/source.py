@@ -27,7 +27,7 @@ def directory(dataset: str, data_dir: str | os.PathLike) -> epath.Path:
   if not found:
     raise FileNotFoundError(
       f"no data set {dataset!r} in {os.fspath(data_dir)!r}; "
-      f"build it with: python -m launch.build_data --dataset={dataset} --data_dir={os.fspath(data_dir)}"
+      f"build it with: jaxpose build_data --dataset={dataset} --data_dir={os.fspath(data_dir)}"
     )
   configs = sorted({p.parent.name for p in found if p.parent != root})
   if len(configs) > 1:

@@ -137,8 +137,8 @@ def recognise(file: Source) -> str:
     return found[0]
   if found:
     raise ValueError(f"{file.where} could be {' or '.join(found)}; say which by --format=NAME")
-  listed = "\n".join(f"  {module.LAYOUT}" for module in FORMATS.values())
-  raise ValueError(f"{file.where} is in no format of keypoints that is known. Looked for:\n{listed}")
+  listed = "; ".join(module.LAYOUT for module in FORMATS.values())
+  raise ValueError(f"{file.where} is in no format of keypoints that is known. Looked for {listed}")
 
 
 def _parse(file: Source, name: str, options: Mapping[str, object]) -> Detections:

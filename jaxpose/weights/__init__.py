@@ -41,7 +41,7 @@ def read(folder: str | os.PathLike) -> Trained:
     described = json.loads((folder / _RUN).read_text(encoding="utf-8"))
     step = int(described["step"])
   except (ValueError, KeyError, TypeError) as error:
-    raise ValueError(f"{folder / _RUN} describes no run ({error}); write it again by launch.export_weights") from error
+    raise ValueError(f"{folder / _RUN} describes no run ({error}); write it again by jaxpose export_weights") from error
   tensors = safetensors_file.read(os.fspath(folder / _WEIGHTS))
 
   def restore(shapes: Any) -> dict:

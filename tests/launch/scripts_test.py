@@ -1,6 +1,7 @@
 """The scripts as a user starts them, and their errors.
 
-launch.train (killed and resumed, on two processes), launch.evaluate, launch.adapt, launch.four_rows, launch.quickstart.
+launch.train (killed and resumed, on two processes), launch.evaluate, launch.adapt, launch/target_flags.py,
+launch.export_weights, launch.four_rows, launch.quickstart.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from data_builders import build
-from jaxpose import checkpoint, experiment, metric_writer
+from jaxpose import checkpoint, experiment, metric_writer, weights
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ["--config.model_options.width=16", "--config.num_steps=60", "--config.log_every=10", "--config.eval_every=10"]
@@ -130,6 +131,29 @@ def test_iso_is_trained_evaluated_adapted_and_tabulated(tmp_path, data_dir, whol
   assert sorted(p.name for p in table.iterdir()) == ["gallery.png", "intervals.png", "results.json"]
 
 
+def test_a_run_is_scored_on_splits_a_rig_and_a_rate_of_the_flags(tmp_path, data_dir, whole):
+  places = [f"--workdir={whole}", f"--data_dir={data_dir}", f"--output={tmp_path / 'out.json'}", "--stride=10"]
+  run("evaluate", *places, "--dataset=synthetic_mocap", "--splits=train,validation", "--rig=h36m", "--fps=15")
+  found = json.loads((tmp_path / "out.json").read_text())["fingerprint"]
+  wanted = {"dataset": "synthetic_mocap", "split": "train+validation", "rig": "h36m", "fps": 15.0}
+  assert {name: found[name] for name in wanted} == wanted
+  err = run("evaluate", *places, "--dataset=synthetic_mocab", code=1)
+  assert "unknown target 'synthetic_mocab'" in err and err.count("\n") == 1
+
+
+def test_exported_weights_are_the_run(tmp_path, whole):
+  printed = run("export_weights", f"--workdir={whole}", f"--output={tmp_path / 'small'}")
+  assert f"wrote {tmp_path / 'small'}: mlp of step " in printed
+  assert sorted(p.name for p in (tmp_path / "small").iterdir()) == ["run.json", "weights.safetensors"]
+  original, small = experiment.load(str(whole)), weights.read(tmp_path / "small")
+  assert small.config == original.config and small.step == original.step and small.statistics == original.statistics
+  for a, b in zip(jax.tree.leaves(original.variables), jax.tree.leaves(small.variables), strict=True):
+    np.testing.assert_array_equal(a, b)
+  run("lift", "--sample", f"--model={tmp_path / 'small'}", "--write=json", f"--output={tmp_path / 'out'}")
+  err = run("export_weights", f"--workdir={tmp_path / 'nothing'}", f"--output={tmp_path / 'none'}", code=1)
+  assert "no checkpoint under" in err and not (tmp_path / "none").exists()
+
+
 def test_quickstart_writes_table_json_and_pictures(tmp_path):
   printed = run("quickstart", f"--workdir={tmp_path}", "--steps=100", "--stride=150")
   for name in ("Baseline", "Joint", "Vanilla", "Online", "difference", "synthetic data"):
@@ -148,7 +172,8 @@ def test_quickstart_writes_table_json_and_pictures(tmp_path):
     ("train", ["--config=configs/synthetic_baseline.py:quik"], "only one is 'quick'"),
     ("train", ["--config=configs/synthetic_baseline.py", "--config.bach_size=3"], "batch_size"),
     ("train", ["--config=configs/missing.py"], "configs/missing.py"),
-    ("train", ["--config=configs/cmu_baseline.py"], "launch.build_data --dataset=cmu_mocap"),
+    ("train", ["--config=configs/cmu_baseline.py"], "jaxpose build_data --dataset=cmu_mocap"),
+    ("train", ["--config=cmu_baseline"], "jaxpose build_data --dataset=cmu_mocap"),
     ("train", ["--config=configs/synthetic_baseline.py", "--config.batch_size=0"], "batch_size=0 must be positive"),
     ("train", ["--config=configs/synthetic_baseline.py", "stray"], "unexpected arguments"),
     ("evaluate", ["--output=x.json"], "no checkpoint under"),
