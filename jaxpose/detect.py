@@ -51,7 +51,8 @@ def people(path: str | os.PathLike, detector: Detector, *, show_progress: bool =
   sure = seen.confidence >= check.THRESHOLD
   if not sure.any():
     raise ValueError(f"{where}: the detector is sure of nobody in any of {facts.frames} frames")
-  seen, sure = seen.kept(sure.any(-1)), sure[sure.any(-1)]
+  somebody = np.flatnonzero(sure.any(-1))
+  seen, sure = seen.kept(somebody), sure[somebody]
   # People are followed by the joints that a reader will trust; all are written.
   ids, _ = link.ids(seen._replace(keypoints=np.where(sure[..., None], seen.keypoints, np.nan)), facts.fps)
   return tracks.dense(seen, ids, source=where, format="detected")
@@ -64,7 +65,7 @@ def rtmlib(device: str = "cpu") -> Detector:
   Raises ValueError, saying how to install it, where it is missing; OSError where the weights cannot be fetched.
   """
   try:
-    from rtmlib import BodyWithFeet
+    from rtmlib import BodyWithFeet  # pyrefly: ignore[missing-import]
   except ImportError as error:
     raise ValueError("detecting people needs rtmlib: pip install 'jaxpose[detect]'") from error
   skeleton = skeletons.get("halpe_26")
