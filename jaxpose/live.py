@@ -67,7 +67,7 @@ def stream(
     if adapt != "none":
       recent[person] = [*recent.get(person, ()), (keypoints[0], confidence[0])][-jitter.MEMORY - 2 :]
       differences = jitter.tremble(*(np.stack(x) for x in zip(*recent[person])))
-      batch["noise"] = np.float32([[jitter.level(differences)]])
+      batch["noise"] = np.full((1, 1), jitter.level(differences), np.float32)
     state, pose = step(states.get(person, start), batch)
     if adapt == "online":
       states[person] = state
