@@ -18,12 +18,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
   quick = common.is_quick(arg)
   config = cmu_dstformer_finetune.get_config(arg)
   config.num_steps = 200 if quick else 3000
-  config.start_2d = config.num_steps // 3
   config.method = "masked"
   config.method_options.update(joints=0.05, frames=0.1)
   source = config.train.to_dict()
-  source.update(fraction=1.0)
-  config.train_2d = source
-  config.train = dict(dataset="synthetic_mocap", splits=("train",), rig="random", fps=30.0)
-  config.train.rig_options = dict(cameras_per_motion=4)
+  source.update(fraction=1.0, use_3d=False, start_step=config.num_steps // 3)
+  people = dict(dataset="synthetic_mocap", splits=("train",), rig="random", fps=30.0)
+  config.train = dict(people=dict(people, rig_options=dict(cameras_per_motion=4)), source=source)
   return config

@@ -23,9 +23,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   source = dict(rig="random", fps=30.0)
   cmu = dict(source, dataset="cmu_mocap", splits=("01", "02", "03"))
   many, few = (2, 1) if quick else (8, 4)
-  config.train = dict(cmu, exclude=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=many))
   people = dict(source, dataset="synthetic_mocap", splits=("train",))
-  config.train_also = dict(people, rig_options=dict(CAMERAS, cameras_per_motion=few))
+  config.train = dict(  # each as often as it has frames
+    cmu=dict(cmu, exclude=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=many)),
+    people=dict(people, rig_options=dict(CAMERAS, cameras_per_motion=few)),
+  )
   held_out = dict(cmu, include=HELD_OUT, rig_options=dict(CAMERAS, cameras_per_motion=8))
   config.validation, config.targets = held_out, dict(held_out=held_out)
   config.eval_every = 500 if quick else 2000

@@ -32,6 +32,22 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PartConfig(DataConfig):
+  """One data set of several to train on (data/mixture.py)."""
+
+  share: float | None = None  # of the rows, relative to the others'; None, for all of them, is the number of windows
+  use_3d: bool = True  # otherwise its joints_3d, if any, are not looked at; method "masked"
+  start_step: int = 0  # the step from which it takes part
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.share is not None and not 0 < self.share < float("inf"):
+      raise ValueError(f"share={self.share} of the rows for {self.dataset!r} must be positive; leave out the data set")
+    if self.start_step < 0:
+      raise ValueError(f"start_step={self.start_step} of {self.dataset!r} is a step, from 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimConfig:
   """The optimizer. `final_fraction` of the peak is where exponential and cosine end, and the floor of plateau."""
 
@@ -89,7 +105,7 @@ class AugmentConfig:
 class Config:
   """A run: data, codec, model, method, optimizer, and how often the loop does I/O."""
 
-  train: DataConfig
+  train: DataConfig | dict[str, PartConfig]  # one data set, or several by name
   validation: DataConfig
   targets: dict[str, DataConfig]  # by name, in the order of names, which is that of a ConfigDict
   num_steps: int
@@ -99,9 +115,6 @@ class Config:
   stride: int = 1  # frames between windows
   pad_short: bool = False  # train on clips shorter than a window too, with a mask
   overlap: int = 0  # frames that neighbouring windows share, and blend, at inference
-  train_also: DataConfig | None = None  # more clips, beside those of train
-  train_2d: DataConfig | None = None  # clips whose 3D is not used; method "masked"
-  start_2d: int = 0  # the step from which they take part
   protocol: str = "generic"
   codec: str = "root_rms"
   codec_constants: dict = dataclasses.field(default_factory=dict)
@@ -138,18 +151,35 @@ class Config:
       raise ValueError(f"overlap={self.overlap} must be in [0, window={self.window})")
     if self.pad_short and self.method == "iso":
       raise ValueError("pad_short=True needs masks, which method 'iso' has none of; use 'supervised' or 'masked'")
-    if self.train_2d is not None and self.method != "masked":
-      raise ValueError(f"train_2d needs method 'masked'; {self.method!r} learns from 3D alone")
+    self._check_parts()
     if self.eval_every % self.log_every:
       raise ValueError(f"eval_every={self.eval_every} must be a multiple of log_every={self.log_every}")
     if not self.targets:
       raise ValueError("targets is empty: name at least one data config to evaluate on")
-    if self.start_2d < 0:
-      raise ValueError(f"start_2d={self.start_2d} is a step, from 0")
     if self.patience < 0:
       raise ValueError(f"patience={self.patience} counts evaluations, from 0")
     if self.init_from and not self.init_parts:
       raise ValueError(f"init_from={self.init_from!r} with empty init_parts takes nothing; name parts, as ('trunk',)")
+
+  @property
+  def parts(self) -> dict[str, PartConfig]:
+    """The data sets to train on, by name, in the order of names."""
+    if isinstance(self.train, DataConfig):
+      fields = {f.name: getattr(self.train, f.name) for f in dataclasses.fields(DataConfig)}
+      return {"train": PartConfig(**fields)}
+    return dict(sorted(self.train.items()))
+
+  def _check_parts(self) -> None:
+    parts = self.parts
+    if not any(part.start_step == 0 for part in parts.values()):
+      raise ValueError(f"none of the data sets {list(parts)} of train has start_step=0: the first step has no rows")
+    if len({part.share is None for part in parts.values()}) > 1:
+      raise ValueError(f"some data sets of train have no share: give each of {list(parts)} one, or none of them")
+    flat = [name for name, part in parts.items() if not part.use_3d]
+    if flat and self.method != "masked":
+      raise ValueError(f"train.{flat[0]}.use_3d=False needs method 'masked'; {self.method!r} learns from 3D alone")
+    if len(flat) == len(parts):
+      raise ValueError(f"none of the data sets {list(parts)} of train has 3D: let one have use_3d=True")
 
 
 def _positive(config, name: str, optional: bool = False) -> None:
@@ -167,7 +197,17 @@ def from_dict(values: Any) -> Config:
   """A checked Config from a nested mapping (a ConfigDict, or what a checkpoint stored); unknown keys are errors."""
   if not isinstance(values, Mapping):
     values = values.to_dict()  # a ConfigDict; what stands in for an unreadable config file raises its own error here
-  return _build(Config, values, "config")
+  return _build(Config, _mixed(values), "config")
+
+
+def _mixed(values: Mapping[str, Any]) -> dict[str, Any]:
+  """The values of a run, with what stood in train_also and train_2d before train took several data sets."""
+  values = dict(values)
+  also, flat, start = values.pop("train_also", None), values.pop("train_2d", None), values.pop("start_2d", 0)
+  if also or flat:
+    more = {"also": also, "flat": flat and dict(flat, use_3d=False, start_step=start)}
+    values["train"] = {"first": values["train"], **{name: part for name, part in more.items() if part}}
+  return values
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -197,8 +237,9 @@ def _convert(hint, value, where: str):
   if dataclasses.is_dataclass(hint):
     return _build(hint, value, where)
   origin, args = typing.get_origin(hint), typing.get_args(hint)
-  if origin is types.UnionType and dataclasses.is_dataclass(args[0]):  # of one and None
-    return None if value is None else _build(args[0], value, where)
+  if origin is types.UnionType and dataclasses.is_dataclass(args[0]):  # of one data set and several by name
+    several = isinstance(value, Mapping) and bool(value) and all(isinstance(v, Mapping) for v in value.values())
+    return _convert(args[several], value, where)
   if origin is dict and dataclasses.is_dataclass(args[1]):
     return {k: _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
   if origin is dict and args[1] is float:

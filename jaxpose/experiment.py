@@ -26,8 +26,13 @@ def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
   """The clips that a data config names."""
   from jaxpose.data import source  # here alone: lifting need not wait for it, nor for checkpoints
 
-  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "protocol"}
+  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(DataConfig) if f.name != "protocol"}
   return source.load_clips(data_dir=data_dir, **options)
+
+
+def load_training(config: Config, data_dir: str) -> dict[str, list[Clip]]:
+  """The clips of each data set to train on, by name."""
+  return {name: load_clips(part, data_dir) for name, part in config.parts.items()}
 
 
 def build_codec(config: Config, skeleton: Skeleton, clips: list[Clip] | None = None) -> codecs.Codec:

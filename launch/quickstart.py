@@ -32,8 +32,8 @@ def main() -> None:
     values.log_every = min(values.log_every, values.eval_every)
     config, workdir = configs.from_dict(values), os.path.join(folder, name)
     print(f"training {name} for {config.num_steps} steps")
-    clips = [experiment.load_clips(part, data_dir) for part in (config.train, config.validation)]
-    loop.train(config, workdir, *clips)
+    train_clips = experiment.load_training(config, data_dir)
+    loop.train(config, workdir, train_clips, experiment.load_clips(config.validation, data_dir))
     trained.append(experiment.load(workdir))
   table = four_rows.rows(*trained)
   clips, predictions, reports = four_rows.run(table, data_dir, _TARGET, _STRIDE.value)

@@ -28,13 +28,11 @@ def main() -> None:
   distributed.initialize()
   logging.info("process %d of %d, devices: %s", jax.process_index(), jax.process_count(), jax.devices())
   config = configs.from_dict(_CONFIG.value)
-  parts = [config.train, config.train_also] if config.train_also else [config.train]
-  train_clips = [clip for part in parts for clip in experiment.load_clips(part, _DATA_DIR.value)]
+  train_clips = experiment.load_training(config, _DATA_DIR.value)
   validation_clips = experiment.load_clips(config.validation, _DATA_DIR.value)
-  clips_2d = experiment.load_clips(config.train_2d, _DATA_DIR.value) if config.train_2d else []
   targets = config.targets if config.method == "iso" else {}  # whose people a discriminator is asked about
   watched = {name: experiment.load_clips(target, _DATA_DIR.value) for name, target in targets.items()}
-  loop.train(config, _WORKDIR.value, train_clips, validation_clips, clips_2d=clips_2d, watched=watched)
+  loop.train(config, _WORKDIR.value, train_clips, validation_clips, watched=watched)
 
 
 if __name__ == "__main__":

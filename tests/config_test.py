@@ -38,8 +38,7 @@ def test_the_docstring_holds_the_command(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_data_sets_and_protocols_exist(name):
   config = configs.from_dict(get_config(name))
-  further = () if config.train_2d is None else (config.train_2d,)
-  for data in (config.train, config.validation, *config.targets.values(), *further):
+  for data in (*config.parts.values(), config.validation, *config.targets.values()):
     build.find(data.dataset)
     assert not data.skeleton or skeleton.get(data.skeleton)
     protocols.get(data.protocol or config.protocol)
@@ -62,6 +61,12 @@ def values(**changes):
   return {**get_config("synthetic_baseline").to_dict(), **changes}
 
 
+def several(**changes):
+  """Two data sets to train on, the second with changes."""
+  data = dict(dataset="x", splits=("a",))
+  return dict(a=data, b={**data, **changes})
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
@@ -78,8 +83,15 @@ def values(**changes):
     (dict(train=dict(dataset="x")), "config.train lacks splits"),
     (dict(train=dict(dataset="x", splits=("a",), fraction=0.0)), "fraction=0.0 of the clips of 'x'"),
     (dict(overlap=1), "overlap=1 must be in"),
-    (dict(start_2d=-1), "start_2d=-1 is a step"),
-    (dict(train_2d=dict(dataset="x", splits=("a",))), "train_2d needs method 'masked'"),
+    (dict(train=several(share=0.0)), "share=0.0 of the rows for 'x' must be positive; leave out"),
+    (dict(train=several(share=-1)), "share=-1.0 of the rows"),
+    (dict(train=several(share=1.0)), r"some data sets of train have no share: give each of \['a', 'b'\] one"),
+    (dict(train=several(shar=1.0)), "config.train.b has no field 'shar'"),
+    (dict(train=several(start_step=-1)), "start_step=-1 of 'x'"),
+    (dict(train=dict(b=several()["b"] | dict(start_step=9))), r"none of the data sets \['b'\] .* has start_step=0"),
+    (dict(train=several(use_3d=False)), "train.b.use_3d=False needs method 'masked'; 'supervised' learns from 3D"),
+    (dict(method="masked", train=dict(b=several()["b"] | dict(use_3d=False))), r"none .*\['b'\] of train has 3D"),
+    (dict(train={}), "config.train lacks dataset, splits"),
     (dict(method="iso", pad_short=True), "pad_short=True needs masks"),
     (dict(train="cmu"), "config.train is 'cmu'"),
   ],
@@ -91,3 +103,21 @@ def test_bad_values_name_the_field(changes, message):
 
 def test_whole_numbers_are_accepted_for_floats():
   assert configs.from_dict(values(optim=dict(learning_rate=1))).optim.learning_rate == 1.0
+
+
+def test_data_sets_to_train_on_come_in_the_order_of_their_names():
+  config = configs.from_dict(values(train=dict(reversed(several(fps=30.0).items()))))
+  assert list(config.parts) == ["a", "b"] and [p.fps for p in config.parts.values()] == [None, 30.0]
+  single = configs.from_dict(values())
+  assert single.parts == {"train": configs.PartConfig(**vars(single.train))}
+
+
+def test_a_run_from_before_data_sets_were_mixed_is_read():
+  data = dict(dataset="x", splits=("a",))
+  written = values(train_also=None, train_2d=None, start_2d=0)
+  assert configs.from_dict(written) == configs.from_dict(values())
+  written.update(method="masked", train_also=data, train_2d=data, start_2d=500)
+  parts = configs.from_dict(written).parts
+  assert parts["first"].dataset == values()["train"]["dataset"] and parts["first"].start_step == 0
+  assert parts["also"] == configs.PartConfig(**data)
+  assert parts["flat"] == configs.PartConfig(**data, use_3d=False, start_step=500)

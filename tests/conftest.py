@@ -1,6 +1,7 @@
 """Test set-up: eight faked devices, strict broadcasting, quick compilation, and absl flags that count as parsed."""
 
 import os
+import pathlib
 import tempfile
 
 import jax
@@ -20,9 +21,22 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+# What a newer Python, NumPy or JAX changes first: readers, numbers, transformations, training. Run by `-m newest`.
+NEWEST = (
+  "body", "codec_test.py", "data", "formats", "geometry", "losses_test.py", "methods", "metrics_test.py", "models",
+  "train",
+)  # fmt: skip
+
+
 def pytest_configure(config):
-  del config
+  config.addinivalue_line("markers", "newest: run on the newest Python and JAX as well")
   flags.FLAGS.mark_as_parsed()  # grain reads absl flags
+
+
+def pytest_collection_modifyitems(items):
+  for item in items:
+    if item.path.relative_to(pathlib.Path(__file__).parent).parts[0] in NEWEST:
+      item.add_marker("newest")
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import cmu_baseline, synthetic_baseline
 from jaxpose import checkpoint, experiment
@@ -45,6 +46,11 @@ TARGETS = {
 
 def config_of(kind: str, steps: int, seed: int) -> Config:
   """The baseline trained on everyone but `kind`, a CMU subject; or on the synthetic source."""
+  return configs.from_dict(values_of(kind, steps, seed))
+
+
+def values_of(kind: str, steps: int, seed: int) -> ConfigDict:
+  """`config_of`, to be changed further."""
   module = synthetic_baseline if kind == "synthetic" else cmu_baseline
   config = module.get_config()
   config.seed, config.num_steps, config.keep_best = seed, steps, 1
@@ -55,7 +61,7 @@ def config_of(kind: str, steps: int, seed: int) -> Config:
     shared = dict(dataset="cmu_mocap", splits=others, rig="h36m", fps=30.0)
     config.train, config.validation = dict(shared, exclude=held), dict(shared, include=held)
     config.targets = dict(new_poses=dict(shared, splits=(kind,)))
-  return configs.from_dict(config)
+  return config
 
 
 def trained(workdir: str, data_dir: str, kind: str, steps: int, seed: int) -> experiment.Trained:

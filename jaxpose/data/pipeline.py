@@ -2,6 +2,7 @@
 
 The order of rows is a pure function of (seed, number of windows), so there is nothing to checkpoint: step s takes rows
 s * batch to (s + 1) * batch of one endless sequence of epochs, and process p of n the p-th contiguous slice of them.
+Several data sets are mixed by mixture.py, whose order is a pure function too.
 The resident path (whole data set on the device) and the streaming path (Grain) read the same rows in the same order.
 """
 
@@ -116,7 +117,7 @@ def gather(data: Windows, index, length: int) -> Batch:
   return batch
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size).astype(np.int32)
 
@@ -128,13 +129,9 @@ def order(size: int, start: int, stop: int, seed: int) -> np.ndarray:
   return np.concatenate(rows) if rows else np.zeros(0, np.int32)
 
 
-def curriculum(sizes: tuple[int, int], first: int, start: int, stop: int, seed: int) -> np.ndarray:
-  """`order` over the first sizes[0] windows in rows below `first`, and over all sizes[1] of them from there on.
-
-  What is easy, or labelled, comes first (MotionBERT trains on 3D data alone before 2D data join in).
-  """
-  rows = order(sizes[0], start, max(min(stop, first), start), seed)
-  return np.concatenate([rows, order(sizes[1], max(start, first) - first, max(stop, first) - first, seed)])
+@functools.lru_cache(maxsize=64)
+def _step_rows(rows: Order, step: int, batch: int) -> np.ndarray:
+  return rows(step * batch, (step + 1) * batch)
 
 
 class _Rows:
@@ -150,8 +147,7 @@ class _Rows:
 
   def __getitem__(self, i: int) -> Batch:
     step, slot = divmod(int(i), self.local)
-    row = step * self.batch + self.process[0] * self.local + slot
-    (index,) = self.rows(row, row + 1)
+    index = _step_rows(self.rows, step, self.batch)[self.process[0] * self.local + slot]
     return gather(self.data, index, self.length)
 
 

@@ -128,7 +128,7 @@ def projection_error(
     root = slice(codec.skeleton.root, codec.skeleton.root + 1)
     shown, seen = outputs[..., :2] - outputs[..., root, :2], inputs[..., :2] - inputs[..., root, :2]
   else:
-    shown, seen = codec.project(outputs), inputs[..., :2]
+    shown, seen = codec.project(outputs, codec.present(inputs)), inputs[..., :2]
   return losses.weighted_2d(shown, seen, confidence)
 
 

@@ -20,25 +20,26 @@ from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
 from jaxpose.methods.method import Method
-from jaxpose.train import initial, optim, rates, statistics, validation
+from jaxpose.train import initial, optim, rates, statistics, training_set, validation
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
+from jaxpose.train.training_set import TrainingSet
 
 
 def train(
   config: Config,
   workdir: str,
-  train_clips: Sequence[Clip],
+  train_clips: Sequence[Clip] | Mapping[str, Sequence[Clip]],
   validation_clips: Sequence[Clip],
   devices: Sequence[jax.Device] | None = None,
-  clips_2d: Sequence[Clip] = (),
   *,
   watched: Mapping[str, Sequence[Clip]] | None = None,
 ) -> TrainState:
   """Trains to config.num_steps on `devices` (all, by default) and returns the final state.
 
-  clips_2d: those of config.train_2d, which take part from step config.start_2d; their 3D, if any, is not looked at.
+  train_clips: those of each data set of config.parts by name, or a list where config.train is a single one; they are
+  mapped to the validation clips' joints by name.
   watched: further clips by name, of which the share that a discriminator judges real is logged at validation; their 3D
   is not looked at.
 
@@ -46,17 +47,22 @@ def train(
   Ends early after config.patience evaluations without a better validation MPJPE.
 
   Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are
-  functions of the step. Raises ValueError if the workdir's checkpoint is of another model, FloatingPointError when the
-  loss or a gradient stops being finite, OSError when a checkpoint cannot be written.
+  functions of the step. Raises ValueError if clips do not fit config.parts or the workdir's checkpoint is of another
+  model, FloatingPointError when the loss or a gradient stops being finite, OSError when a checkpoint cannot be written.
   """
-  data = _windows(config, train_clips, clips_2d)
-  codec = experiment.build_codec(config, train_clips[0].skeleton, list(train_clips))
-  evaluate.check_skeletons([*train_clips, *validation_clips], codec)
+  if not validation_clips:
+    raise ValueError("no clips to validate on; check the data set's name and splits in config.validation")
+  clips = training_set.joined(config, train_clips, validation_clips[0].skeleton)
+  codec = experiment.build_codec(
+    config, validation_clips[0].skeleton, [c for part in clips.values() for c in part if c.joints_3d is not None]
+  )
+  evaluate.check_skeletons(validation_clips, codec)
+  data = training_set.build(config, clips)
   method = rates.freeze(experiment.build_method(config, codec), config.optim)
   mesh = distributed.make_mesh(devices)
   _check_divisible(config, mesh)
   state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
-  known = statistics.inputs(codec, data, _labelled(data), config.window)
+  known = statistics.inputs(codec, data.windows, data.labelled, config.window)
   every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
   held_out = [c.subsample(every) for c in validation_clips]
   validate = validation.build(config, method, codec, held_out, watched or {})
@@ -94,21 +100,6 @@ def _is_over(config: Config, best: int | None, at: int, bar) -> bool:
   return True
 
 
-def _windows(config: Config, clips: Sequence[Clip], clips_2d: Sequence[Clip]) -> pipeline.Windows:
-  """The windows of all clips, those of clips_2d last."""
-  if (config.train_2d is None) != (not clips_2d):
-    raise ValueError(f"{len(clips_2d)} clips for train_2d={config.train_2d}; give both or neither")
-  every = [*clips, *(c.replace(joints_3d=None) for c in clips_2d)]
-  return pipeline.windows(
-    every, config.window, config.stride, pad_short=config.pad_short, allow_2d=config.train_2d is not None
-  )
-
-
-def _labelled(data: pipeline.Windows) -> int:
-  """How many windows have 3D; they come first."""
-  return int(data.frames["labelled"][data.start].sum()) if "labelled" in data.frames else len(data.start)
-
-
 def _check_divisible(config: Config, mesh) -> None:
   count = mesh.shape["data"]
   if config.batch_size % count:
@@ -117,10 +108,10 @@ def _check_divisible(config: Config, mesh) -> None:
     )
 
 
-def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pipeline.Windows, mesh):
+def _start(config: Config, workdir: str, codec: Codec, method: Method, data: TrainingSet, mesh):
   """The state to begin with (fresh or restored), the optimizer, the step, and where checkpoints and logs go."""
   tx = optim.build(config.optim, config.num_steps, method.labels)
-  batch = jax.tree.map(np.asarray, pipeline.gather(data, np.arange(1), config.window))
+  batch = jax.tree.map(np.asarray, pipeline.gather(data.windows, np.arange(1), config.window))
   create = functools.partial(states.create, method=method, tx=tx)
   state = jax.jit(create, out_shardings=distributed.replicated(mesh))(jax.random.key(config.seed), batch)
   found = checkpoint.steps(workdir)
@@ -132,7 +123,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   description = {
     "config": configs.to_dict(config),
     "codec": codec.to_json(),
-    "statistics": statistics.of_poses(codec, data, _labelled(data)),
+    "statistics": statistics.of_poses(codec, data.windows, data.labelled),
   }
   writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
   if distributed.is_main():
@@ -144,20 +135,18 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: pip
   return state, tx, start, writer, log
 
 
-def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -> Callable[..., Any]:
+def _advance(config: Config, method: Method, tx, data: TrainingSet, mesh) -> Callable[..., Any]:
   """advance(state, start, stop) -> (state, scalars): steps start to stop, on resident data or streamed by Grain."""
   static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
   one = distributed.replicated(mesh)
-  sizes, first = (_labelled(data), len(data.start)), config.start_2d * config.batch_size
-  rows_of = functools.partial(pipeline.curriculum, sizes, first, seed=config.seed)
-  if config.resident and distributed.fits_on_device(data.nbytes):
-    resident = distributed.put_same(data, one)
+  if config.resident and distributed.fits_on_device(data.windows.nbytes):
+    resident = distributed.put_same(data.windows, one)
     many = jax.jit(
       functools.partial(steps.resident_steps, length=config.window, **static), donate_argnums=0, out_shardings=one
     )
 
     def advance(state: TrainState, start: int, stop: int):
-      rows = rows_of(start * config.batch_size, stop * config.batch_size)
+      rows = data.rows(start * config.batch_size, stop * config.batch_size)
       index = distributed.put_same(
         rows.reshape(stop - start, config.batch_size), distributed.over_data(mesh, leading=1)
       )
@@ -172,7 +161,7 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
     nonlocal stream
     if stream is None:
       stream = pipeline.batches(
-        data,
+        data.windows,
         length=config.window,
         batch_size=config.batch_size,
         seed=config.seed,
@@ -180,7 +169,7 @@ def _advance(config: Config, method: Method, tx, data: pipeline.Windows, mesh) -
         start_step=start,
         process=distributed.process(),
         workers=config.workers,
-        rows=rows_of,
+        rows=data.rows,
       )
     history = []
     for _ in range(start, stop):

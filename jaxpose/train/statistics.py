@@ -19,14 +19,17 @@ from jaxpose.models.lifter import Lifter
 POSES, WINDOWS = 4096, 256  # spread evenly over the training set
 
 
-def of_poses(codec: Codec, data: pipeline.Windows, labelled: int) -> dict[str, Any]:
-  """{"bone_lengths_m"}: the mean length of each bone of codec.skeleton.bones, in metres."""
+def of_poses(codec: Codec, data: pipeline.Windows, labelled: np.ndarray) -> dict[str, Any]:
+  """{"bone_lengths_m"}: the mean length of each bone of codec.skeleton.bones, in metres.
+
+  labelled: int [L], the windows of `data` that have 3D.
+  """
   joints = pipeline.gather(data, _spread(labelled, POSES), 1)["joints_3d"]
   lengths = np.linalg.norm(losses.bone_vectors(joints, codec.skeleton), axis=-1)
   return {"bone_lengths_m": lengths.mean((0, 1)).astype(float).tolist()}
 
 
-def inputs(codec: Codec, data: pipeline.Windows, labelled: int, window: int) -> dict[str, Any]:
+def inputs(codec: Codec, data: pipeline.Windows, labelled: np.ndarray, window: int) -> dict[str, Any]:
   """Some windows of the training set: what was seen, and the network's inputs."""
   batch = pipeline.gather(data, _spread(labelled, WINDOWS), window)
   seen = {name: batch[name] for name in ("keypoints_2d", "confidence", "camera")}
@@ -55,5 +58,5 @@ def sensitivity(lifter: Lifter, codec: Codec, variables: Any, windows: Instance)
   return jnp.sqrt(jnp.mean(jax.lax.map(lambda x: one(*x), (dict(windows), keys), batch_size=16)))
 
 
-def _spread(count: int, most: int) -> np.ndarray:
-  return np.linspace(0, count - 1, min(count, most)).astype(int)
+def _spread(windows: np.ndarray, most: int) -> np.ndarray:
+  return windows[np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(int)]

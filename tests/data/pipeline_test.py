@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -110,21 +108,3 @@ def test_clips_without_3d_are_marked():
   batch = pipeline.gather(data, np.arange(2), 5)
   assert batch["labelled"].tolist() == [[True] * 5, [False] * 5] and np.isfinite(batch["joints_3d"]).all()
   assert "labelled" not in pipeline.windows([helpers.clip(5)], 5, allow_2d=True).frames
-
-
-def test_curriculum_begins_with_the_first_windows_alone():
-  rows = functools.partial(pipeline.curriculum, (4, 10), 20, seed=3)
-  sequence = rows(0, 60)
-  assert (np.bincount(sequence[:20]) == 5).all() and len(np.bincount(sequence[:20])) == 4
-  assert (np.bincount(sequence[20:]) == 4).all() and len(np.bincount(sequence[20:])) == 10
-  for start, stop in ((0, 20), (5, 11), (13, 33), (20, 60), (41, 42), (20, 20)):
-    np.testing.assert_array_equal(rows(start, stop), sequence[start:stop])
-  np.testing.assert_array_equal(pipeline.curriculum((7, 7), 0, 2, 30, 1), pipeline.order(7, 2, 30, 1))
-
-
-def test_streamed_batches_follow_the_rows_they_are_given():
-  data = pipeline.windows(two_clips())
-  rows = functools.partial(pipeline.curriculum, (12, len(data.start)), 16, seed=3)
-  expected = [pipeline.gather(data, r, 1) for r in rows(0, 36).reshape(9, 4)]
-  assert_same(collect(data, rows=rows), expected)
-  assert_same(collect(data, rows=rows, start_step=5), expected[5:])

@@ -114,8 +114,8 @@ def recipe(name, **changes):
 def test_every_part_of_a_recipe_fits_the_next(name, built):
   """Data sets, splits, joint maps, codec, model, training graph and protocols, without computing anything."""
   config = recipe(name)
-  data_dir = built(config.train.dataset)[0]
-  clips = experiment.load_clips(config.train, data_dir)
+  data_dir = [built(part.dataset)[0] for part in config.parts.values()][0]
+  clips = [clip for part in experiment.load_training(config, data_dir).values() for clip in part]
   codec = experiment.build_codec(config, clips[0].skeleton, clips)
   evaluate.check_skeletons(experiment.load_clips(config.validation, data_dir), codec)
   method = experiment.build_method(config, codec)

@@ -10,6 +10,7 @@ import pytest
 from jaxpose import codec as codecs
 from jaxpose import losses, models, skeleton
 from jaxpose.data import pipeline
+from jaxpose.geometry import camera as cameras
 from jaxpose.methods import masked, supervised
 from jaxpose.models import dstformer
 from tests import helpers
@@ -97,6 +98,22 @@ def test_loss_with_nothing_hidden_is_the_supervised_one_and_the_projection(codec
   else:
     error = losses.mpjpe(outputs[..., :2] - outputs[..., :1, :2], inputs[..., :2] - inputs[..., :1, :2])
   np.testing.assert_allclose(none_3d, 3 * error.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["root_rms", "canonical"])
+@pytest.mark.parametrize("absent", [(3,), (3, 6, 16), (10,)], ids=str)
+def test_the_true_pose_has_no_projection_error_whatever_a_detector_missed(name, absent):
+  """A body on the optical axis at the codec's depth: what the projection is divided by leaves missing joints out."""
+  codec = codecs.build(name, SKELETON)
+  pose = (helpers.STANDING + np.float32([0, 0, codec.constants["depth_m"]]))[None, None]
+  lens = jax.tree.map(lambda x: jnp.asarray(x)[None], cameras.create((1000, 1000), (500, 500), (1000, 1000)))
+  confidence = np.ones((1, 1, 17), np.float32)
+  confidence[..., list(absent)] = 0
+  keypoints = np.asarray(cameras.project(jnp.asarray(pose), lens))
+  inputs = codec.encode(keypoints, lens, confidence)
+  outputs = codec.encode_target(pose, keypoints, lens, confidence)
+  error = masked.projection_error(outputs, inputs, jnp.asarray(confidence), codec)
+  np.testing.assert_allclose(error, 0, atol=1e-4)
 
 
 def test_frames_without_3d_do_not_look_at_it():

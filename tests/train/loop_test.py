@@ -119,6 +119,19 @@ def test_the_game_is_logged_and_both_heads_are_validated(tmp_path):
   assert last["validation/source_judged_real"] == pytest.approx(real.mean())
 
 
+@pytest.mark.parametrize(("most", "frames"), [(9, 9), (8, 5), (4, 3)])
+def test_validation_looks_at_as_many_frames_as_it_may(tmp_path, monkeypatch, most, frames):
+  seen, build = [], loop.validation.build
+
+  def watched(config, method, codec, clips, others):
+    seen.extend(len(clip) for clip in clips)
+    return build(config, method, codec, clips, others)
+
+  monkeypatch.setattr(loop.validation, "build", watched)
+  run(tmp_path, eval_max_frames=most, num_steps=1, log_every=1, eval_every=1)
+  assert seen == [frames]
+
+
 def test_a_trained_run_is_loaded_as_it_was(tmp_path):
   state = run(tmp_path, codec="zscore")
   trained = experiment.load(str(tmp_path), "latest")
