@@ -19,7 +19,12 @@ from jaxpose.methods.method import Method
 from jaxpose.models import discriminator
 from jaxpose.skeleton import Skeleton
 
-METHODS = {"supervised": supervised.create, "iso": iso.create, "masked": masked.create}
+# create(lifter, codec, **method_options) by name; a project adds its own here, before it trains or loads.
+METHODS: dict[str, Callable[..., Method]] = {
+  "supervised": supervised.create,
+  "iso": iso.create,
+  "masked": masked.create,
+}
 
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
@@ -36,7 +41,9 @@ def build_codec(config: Config, skeleton: Skeleton, clips: list[Clip] | None = N
 
 
 def build_method(config: Config, codec: codecs.Codec) -> Method:
-  """The config's method, over its model, with its augmentation of the training graph."""
+  """The config's method, over its model, with its augmentation of the training graph; a ValueError lists METHODS."""
+  if config.method not in METHODS:
+    raise ValueError(f"method={config.method!r} must be one of {', '.join(METHODS)}")
   lifter = models.build(config.model, num_joints=codec.skeleton.num_joints, **config.model_options)
   options = dict(config.method_options)
   if config.method == "iso":

@@ -106,8 +106,7 @@ def predict(
     return poses, {**_per_instance(timing, facts["instances"]), **facts}
   once = functools.partial(
     evaluation.predict,
-    trained.method,
-    trained.codec,
+    trained.method.graphs["lift"],
     trained.variables,
     window=trained.config.window,
     overlap=trained.config.overlap,

@@ -29,7 +29,12 @@ def inputs(codec: Codec, data: pipeline.Windows, labelled: int, window: int) -> 
 
 
 def of_weights(method: Method, codec: Codec, variables: Any, windows: dict[str, Any]) -> dict[str, float]:
-  """{"sensitivity"}: metres that a pose moves by for a change of the lifter's first layer (`second_order`)."""
+  """{"sensitivity"}: metres that a pose moves by for a change of the lifter's first layer (`second_order`).
+
+  Empty for a method without a lifter.
+  """
+  if method.lifter is None:
+    return {}
   return {"sensitivity": float(second_order.sensitivity(method.lifter, codec, variables, windows))}
 
 
