@@ -14,7 +14,7 @@ from jaxpose import models
 from jaxpose.config import Config, DataConfig
 from jaxpose.data import detector, transforms
 from jaxpose.data.clip import Clip
-from jaxpose.methods import iso, masked, supervised
+from jaxpose.methods import flow, iso, masked, supervised
 from jaxpose.methods.method import Method
 from jaxpose.models import discriminator
 from jaxpose.skeleton import Skeleton
@@ -24,6 +24,7 @@ METHODS: dict[str, Callable[..., Method]] = {
   "supervised": supervised.create,
   "iso": iso.create,
   "masked": masked.create,
+  "flow": flow.create,
 }
 
 
