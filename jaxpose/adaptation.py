@@ -60,7 +60,7 @@ def build(trained: Trained, config: AdaptConfig) -> Adapter:
 def _first_order(trained: Trained, config: AdaptConfig) -> Adapter:
   make = {"adam": moments.adam, "sgd": optax.sgd}[config.optimizer]
   return first_order.adapter(
-    trained.method.infer,
+    cast(first_order.Infer, trained.method.infer),
     trained.method.objectives[objective_name(trained, config.objective)],
     make(cast(float, config.learning_rate)),
     num_steps=cast(int, config.num_steps),
@@ -124,6 +124,7 @@ def adapt_clips(
   """
   if config.mode == "none":
     raise ValueError("mode 'none' adapts nothing; call evaluate")
+  check_adaptable(trained, config)
   config = config.resolved()
   mode, overlap = MODES[config.mode], trained.config.overlap
   if state_dir and (not mode.streams or config.mode == "video"):
@@ -151,6 +152,16 @@ def adapt_clips(
   if config.optimizer == "gauss_newton":
     facts["unexplained"] = _unexplained(trained, config, poses, instances)
   return evaluation.scatter(clips, rows, poses, overlap), facts
+
+
+def check_adaptable(trained: Trained, config: AdaptConfig) -> None:
+  """Raises a ValueError for a method whose inference no adapter of this setting knows."""
+  method = trained.method
+  if (method.lifter if config.optimizer == "gauss_newton" else method.infer) is None:
+    raise ValueError(
+      f"method {method.name!r} is more than one pass of a network at inference, which no adapter changes; it offers "
+      f"the graphs {', '.join(method.graphs)} as they are"
+    )
 
 
 def _unexplained(trained: Trained, config: AdaptConfig, poses: np.ndarray, instances: dict[str, Any]) -> float:

@@ -146,7 +146,6 @@ class Config:
       "keep_best",
     ):
       _positive(self, name)
-    _choice(self, "method", ("supervised", "iso", "masked"))
     if not 0 <= self.overlap < self.window:
       raise ValueError(f"overlap={self.overlap} must be in [0, window={self.window})")
     if self.pad_short and self.method == "iso":

@@ -1,7 +1,6 @@
-"""Predictions for whole clips, from a method's inference graph alone."""
+"""Predictions for whole clips, from an inference graph alone."""
 
 import functools
-import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,9 @@ from jaxpose.codec import Codec
 from jaxpose.codec.image_25d import Image25D
 from jaxpose.data import transforms
 from jaxpose.data.clip import Clip
-from jaxpose.methods.method import Method
+from jaxpose.graphs import graph as graphs
+from jaxpose.graphs import lift
+from jaxpose.graphs.graph import InferenceGraph
 
 
 class Rows(NamedTuple):
@@ -118,43 +119,28 @@ def encode_both(batch, *, codec: Codec):
 def decode_both(outputs, batch, *, codec: Codec):
   """Root-relative metres [B, T, J, 3] from outputs {"inputs"} or {"inputs", "flipped"}: their mean, mirrored back.
 
-  The root's own output is overwritten by 0, as the evaluations of P-STMO, D3DP and MotionBERT do; docs/protocols.md
-  says whose differ. A batch with a "factor" [B, T] is decoded with that oracle; a ValueError for a codec other than
-  image_25d.
+  A batch with a "factor" [B, T] is decoded with that oracle; a ValueError for a codec other than image_25d.
   """
-  if "factor" in batch and not isinstance(codec, Image25D):
-    raise ValueError(f"codec {codec.name!r} decodes without a factor; the protocol's oracle is for 'image_25d' alone")
-
-  def decode(outputs, batch):
-    factor = {"factor": batch["factor"]} if "factor" in batch else {}
-    seen = batch["keypoints_2d"], batch["camera"], batch["confidence"]
-    outputs = jnp.asarray(outputs).at[..., codec.skeleton.root, :].set(0)  # what each codec's target of the root is
-    return codec.decode(outputs, *seen, **factor)
-
-  pose = decode(outputs["inputs"], batch)
+  _check_factor(batch, codec)
+  pose = lift.decode(codec, outputs["inputs"], batch)
   if "flipped" not in outputs:
     return pose
-  mirrored = decode(outputs["flipped"], transforms.flip(batch, codec.skeleton))
+  mirrored = lift.decode(codec, outputs["flipped"], transforms.flip(batch, codec.skeleton))
   return (pose + transforms.flip_pose(mirrored, codec.skeleton)) / 2
 
 
-@functools.partial(jax.jit, static_argnames=("method", "codec", "flip"))
-def predict_batch(variables, batch, key, *, method: Method, codec: Codec, flip: bool):
-  """Root-relative metres [B, T, J, 3] for a batch with keypoints_2d, confidence and camera.
+def _check_factor(batch, codec: Codec) -> None:
+  if "factor" in batch and not isinstance(codec, Image25D):
+    raise ValueError(f"codec {codec.name!r} decodes without a factor; the protocol's oracle is for 'image_25d' alone")
 
-  With `flip`, the mean of the prediction and the mirrored prediction of the mirrored input.
-  """
-  inputs = encode_both(batch, codec=codec)
-  names = ("inputs", "flipped") if flip else ("inputs",)
-  masked = "present" in batch and "mask" in inspect.signature(method.infer).parameters
-  more = {"mask": batch["present"]} if masked else {}
-  outputs = {name: method.infer(variables, inputs[name], key, **more) for name in names}
-  return decode_both(outputs, batch, codec=codec)
+
+@functools.partial(jax.jit, static_argnames=("graph", "flip"))
+def _run(variables, arrays, *, graph: InferenceGraph, flip: bool):
+  return (lift.flipped(graph) if flip else graph).run(variables, arrays)["positions"]
 
 
 def predict(
-  method: Method,
-  codec: Codec,
+  graph: InferenceGraph,
   variables,
   clips: Sequence[Clip],
   *,
@@ -167,14 +153,45 @@ def predict(
 ) -> list[np.ndarray]:
   """Root-relative metres [T, J, 3] for every frame of every clip, in camera axes; `batch_size` counts frames.
 
-  `factors`: as in `cut`; `protocols.factors` has those that a protocol asks for. overlap: frames that neighbouring
-  windows share, and blend (`scatter`).
+  With `flip`, the mean of the prediction and the mirrored prediction of the mirrored input. `factors`: as in `cut`;
+  `protocols.factors` has those that a protocol asks for. overlap: frames that neighbouring windows share, and blend
+  (`scatter`). seed: of a graph that draws random numbers.
   """
-  check_skeletons(clips, codec)
+  check_skeletons(clips, graph.codec)
   rows = cut(clips, window, factors=factors, overlap=overlap)
-  predict_one = functools.partial(predict_batch, variables, method=method, codec=codec, flip=flip)
-  poses = in_batches(lambda batch: predict_one(batch, jax.random.key(seed)), rows.batch, max(1, batch_size // window))
+  run = functools.partial(_run, variables, graph=graph, flip=flip)
+  poses = in_batches(run, graphs.check(graph, inputs_of(graph, rows, seed)), max(1, batch_size // window))
   return scatter(clips, rows, poses, overlap)
+
+
+def sample(
+  graph: InferenceGraph, variables, clips: Sequence[Clip], *, window: int = 1, batch_size: int = 256, seed: int = 0
+) -> list[np.ndarray]:
+  """Hypotheses [H, T, J, 3] for every frame of every clip, root-relative metres, by a graph that gives such.
+
+  `batch_size` counts frames. The hypotheses of neighbouring windows have nothing to do with one another.
+  """
+  check_skeletons(clips, graph.codec)
+  rows = cut(clips, window)
+  run = functools.partial(_hypotheses, variables, graph=graph)
+  poses = in_batches(run, graphs.check(graph, inputs_of(graph, rows, seed)), max(1, batch_size // window))
+  return [np.moveaxis(x, 1, 0) for x in scatter(clips, rows, np.moveaxis(poses, 1, 2))]
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def _hypotheses(variables, arrays, *, graph: InferenceGraph):
+  return graph.run(variables, arrays)["hypotheses"]
+
+
+def inputs_of(graph: InferenceGraph, rows: Rows, seed: int = 0) -> dict[str, Any]:
+  """What the graph takes of the windows."""
+  _check_factor(rows.batch, graph.codec)
+  arrays = graphs.arrays_of(rows.batch)
+  if not graph.takes("present"):
+    arrays.pop("present", None)
+  if graph.takes("seed"):
+    arrays["seed"] = graphs.seeds(len(rows.clip), seed)
+  return arrays
 
 
 def in_batches(function, tree, size: int):

@@ -14,12 +14,18 @@ from jaxpose import models
 from jaxpose.config import Config, DataConfig
 from jaxpose.data import detector, transforms
 from jaxpose.data.clip import Clip
-from jaxpose.methods import iso, masked, supervised
+from jaxpose.methods import flow, iso, masked, supervised
 from jaxpose.methods.method import Method
 from jaxpose.models import discriminator
 from jaxpose.skeleton import Skeleton
 
-METHODS = {"supervised": supervised.create, "iso": iso.create, "masked": masked.create}
+# create(lifter, codec, **method_options) by name; a project adds its own here, before it trains or loads.
+METHODS: dict[str, Callable[..., Method]] = {
+  "supervised": supervised.create,
+  "iso": iso.create,
+  "masked": masked.create,
+  "flow": flow.create,
+}
 
 
 def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
@@ -41,7 +47,9 @@ def build_codec(config: Config, skeleton: Skeleton, clips: list[Clip] | None = N
 
 
 def build_method(config: Config, codec: codecs.Codec) -> Method:
-  """The config's method, over its model, with its augmentation of the training graph."""
+  """The config's method, over its model, with its augmentation of the training graph; a ValueError lists METHODS."""
+  if config.method not in METHODS:
+    raise ValueError(f"method={config.method!r} must be one of {', '.join(METHODS)}")
   lifter = models.build(config.model, num_joints=codec.skeleton.num_joints, **config.model_options)
   options = dict(config.method_options)
   if config.method == "iso":

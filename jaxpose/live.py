@@ -16,6 +16,8 @@ from jaxpose.codec import Codec
 from jaxpose.data import jitter
 from jaxpose.experiment import Trained
 from jaxpose.geometry.camera import Camera
+from jaxpose.graphs import graph as graphs
+from jaxpose.graphs.lift import flipped
 from jaxpose.keypoints.source import LARGEST
 from jaxpose.keypoints.tracks import Status, Tracks
 from jaxpose.skeleton import Skeleton
@@ -121,11 +123,10 @@ def _step(trained: Trained, adapt: str, fps: float | int) -> tuple[Any, Step]:
     raise ValueError(f"fps={fps}; the frame rate is a positive number of frames a second")
   method, codec, variables = trained.method, trained.codec, jax.device_put(trained.variables)
   if adapt == "none":
-    key = jax.random.key(0)
+    graph = flipped(method.graphs["lift"])
 
     def plain(state, batch):
-      poses = evaluate.predict_batch(variables, batch, key, method=method, codec=codec, flip=True)
-      return state, np.asarray(poses)[0, 0]
+      return state, np.asarray(graphs.call(graph, variables, **graphs.arrays_of(batch))["positions"])[0, 0]
 
     return (), plain
   from jaxpose import adaptation, runs  # here alone: what adapts takes a second to import

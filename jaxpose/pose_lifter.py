@@ -125,7 +125,7 @@ class PoseLifter:
     trained = self.trained
     if adapt == "none":
       options: dict[str, Any] = {"window": trained.config.window, "overlap": trained.config.overlap}
-      return functools.partial(evaluate.predict, trained.method, trained.codec, trained.variables, **options)
+      return functools.partial(evaluate.predict, trained.method.graphs["lift"], trained.variables, **options)
     from jaxpose import runs  # here alone: what adapts takes a second to import
 
     def predict(clips):

@@ -15,6 +15,7 @@ from jaxpose.config import DataConfig
 from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
+from jaxpose.protocols import many
 
 _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 
@@ -106,8 +107,7 @@ def predict(
     return poses, {**_per_instance(timing, facts["instances"]), **facts}
   once = functools.partial(
     evaluation.predict,
-    trained.method,
-    trained.codec,
+    trained.method.graphs["lift"],
     trained.variables,
     window=trained.config.window,
     overlap=trained.config.overlap,
@@ -150,9 +150,23 @@ def evaluate(
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
     options["state_dir"] = state_dir
+  spread = _spread(trained, clips, adapt) if protocol == many.MANY.name else {}
+  built |= {"oracles": [many.ORACLE]} if spread else {}
   predictions, timing = predict(trained, clips, factors=protocols.factors(protocol, clips), **options)
   told: dict[str, Any] = dict(protocol=protocol, flip=flip, adapt=adapt, built=built)
   report = score(trained, name, data, clips, predictions, **told)
   if "instances_before" in timing:
     report["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
-  return {**report, "timing": timing}
+  return {**report, **spread, "timing": timing}
+
+
+def _spread(trained: Trained, clips: Sequence[Clip], adapt: AdaptConfig | None) -> dict[str, Any]:
+  """{"many"}: what protocol `many` says of the run's hypotheses; the report's other numbers are of one pose of them."""
+  graph = trained.method.graphs.get("hypotheses")
+  if graph is None or (adapt is not None and adapt.mode != "none"):
+    raise ValueError(
+      f"protocol {many.MANY.name!r} scores hypotheses, of which method {trained.method.name!r} gives none, or adapted "
+      "none; methods with a graph 'hypotheses' do, as 'flow', with mode none"
+    )
+  poses = evaluation.sample(graph, trained.variables, clips, window=trained.config.window)
+  return {"many": many.measures(clips, poses)}

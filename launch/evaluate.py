@@ -36,6 +36,8 @@ def main() -> None:
   report.write_json(_OUTPUT.value, result)
   print(report.table({"evaluate": result}))
   print(report.summary(result))
+  for name, value in result.get("many", {}).items():
+    print(f"{name} {value:.3f}")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,6 @@ def several(**changes):
     (dict(bach_size=3), "no field 'bach_size'"),
     (dict(batch_size=0), "batch_size=0 must be positive"),
     (dict(batch_size="64"), "config.batch_size='64' has type str"),
-    (dict(method="isoo"), "method='isoo' must be one of"),
     (dict(eval_every=750), "eval_every=750 must be a multiple"),
     (dict(targets={}), "targets is empty"),
     (dict(optim=dict(learning_rate=-1.0)), "learning_rate=-1.0 must be positive"),

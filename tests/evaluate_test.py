@@ -1,6 +1,5 @@
 """Windows of long and short clips: cut, predicted with masks, laid or blended together."""
 
-import dataclasses
 import functools
 
 import jax
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from jaxpose import codec as codecs
 from jaxpose import evaluate, skeleton
+from jaxpose.graphs.lift import lift
 from jaxpose.methods import supervised
 from jaxpose.models import dstformer
 from tests import helpers
@@ -67,7 +67,7 @@ def test_a_short_clip_is_predicted_as_if_it_were_alone():
   rows = evaluate.cut([short, long], 8)
   assert rows.batch["present"].tolist() == [[True] * 5 + [False] * 3, [True] * 8]
   assert "present" not in evaluate.cut([long], 8).batch
-  predict = functools.partial(evaluate.predict, method, CODEC, variables)
+  predict = functools.partial(evaluate.predict, method.graphs["lift"], variables)
   for overlap in (0, 3):
     both = predict([short, long], window=8, overlap=overlap)
     np.testing.assert_allclose(both[0], predict([short], window=5)[0], atol=2e-5)
@@ -78,12 +78,11 @@ def test_a_short_clip_is_predicted_as_if_it_were_alone():
 
 
 def test_a_model_that_drifts_within_its_window_leaves_no_jump_at_the_borders():
-  method, variables = model()
   drift = lambda variables, x, key: jnp.zeros((*x.shape[:3], 3)) + jnp.arange(8.0)[None, :, None, None]  # noqa: E731
-  method = dataclasses.replace(method, infer=drift)
+  graph = lift(CODEC, drift, masked=False)
   steps = {}
   for overlap in (0, 4):
-    (poses,) = evaluate.predict(method, CODEC, variables, [helpers.clip(40)], window=8, overlap=overlap, flip=False)
+    (poses,) = evaluate.predict(graph, {}, [helpers.clip(40)], window=8, overlap=overlap, flip=False)
     steps[overlap] = np.abs(np.diff(poses[:, 3, 0])).max()
   assert steps[0] == 7 and steps[4] < 1.001
 

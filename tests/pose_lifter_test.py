@@ -53,7 +53,7 @@ def test_poses_are_those_that_the_run_predicts(lifter):
   tracks = keypoints.arrays(points, image_size=SIZE, joints="coco_17", fps=30.0)
   trained = lifter.trained
   clips = lifting.cut(lifting.mapped_to(tracks, H36M), placing.assumed_camera(SIZE))[1]
-  expected = evaluate.predict(trained.method, trained.codec, trained.variables, clips)[0]
+  expected = evaluate.predict(trained.method.graphs["lift"], trained.variables, clips)[0]
   assert got.positions.shape == (12, 17, 3) and got.status.shape == (12, 17)
   np.testing.assert_array_equal(got.positions, expected)
   assert got.positions_world is not None and got.positions_world.shape == (12, 17, 3)

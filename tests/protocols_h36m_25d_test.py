@@ -1,7 +1,5 @@
 """Protocol h36m_25d: hand-computed errors, the block list, tails, and its oracle from codec to fingerprint."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ from jaxpose import evaluate as evaluation
 from jaxpose import protocols, skeleton
 from jaxpose.data import transforms
 from jaxpose.geometry import camera
-from jaxpose.methods import supervised
-from jaxpose.models import mlp
+from jaxpose.graphs.lift import lift
 from jaxpose.protocols import h36m_25d
 from tests import helpers
 
@@ -151,30 +148,30 @@ def test_invalid_frames_need_no_pose():
   assert report["metrics"]["mpjpe_mm"] == pytest.approx(0, abs=1e-2) and report["fingerprint"]["frames"] == 5
 
 
-def oracle_free_method(codec, root=0.0):
+def oracle_free_graph(codec, root=0.0):
   """Outputs the inputs about the root, at no depth: the truth for a flat body; `root` is what it says of the root."""
 
-  def infer(variables, inputs, key):
-    del variables, key
+  def infer(variables, inputs, key, mask=None):
+    del variables, key, mask
     centred = inputs[..., :2] - inputs[..., :1, :2]
     outputs = jnp.concatenate([centred, jnp.zeros_like(centred[..., :1])], -1)
     return outputs.at[..., 0, :].add(root)
 
-  return dataclasses.replace(supervised.create(mlp.create(width=4), codec), infer=infer)
+  return lift(codec, infer)
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_from_keypoints_to_zero_millimetres_by_the_oracle(flip):
   """Depth and body size differ from clip to clip; only the oracle tells them. The root's own output plays no part."""
   clips = [clip(9, "Walking", flat=True, depth=4.0), clip(4, "Walking 1", flat=True, depth=6.5, seed=1)]
-  method = oracle_free_method(CODEC, root=0.3)
+  graph = oracle_free_graph(CODEC, root=0.3)
   factors = protocols.factors("h36m_25d", clips)
-  predictions = evaluation.predict(method, CODEC, {}, clips, window=6, flip=flip, factors=factors)
+  predictions = evaluation.predict(graph, {}, clips, window=6, flip=flip, factors=factors)
   assert evaluate(clips, predictions)["metrics"]["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
   assert protocols.factors("h36m", clips) is None
   with pytest.raises(ValueError, match="'screen' decodes without a factor"):
     screen = codecs.build("screen", H36M)
-    evaluation.predict(oracle_free_method(screen), screen, {}, clips, factors=factors)
+    evaluation.predict(oracle_free_graph(screen), {}, clips, factors=factors)
 
 
 def test_frames_of_two_windows_are_those_of_the_first():

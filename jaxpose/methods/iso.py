@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxpose.codec import Codec
+from jaxpose.graphs.lift import lift as lifting_graph
 from jaxpose.methods import method, objectives, supervised
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models import lifter as lifters
@@ -69,14 +70,15 @@ def create(
   }
   options: dict[str, Any] = dict(kind=loss, bone_weight=bone_weight, scale=scale, focal=focal)
   fit = functools.partial(supervised.term, codec=codec, **options)
+  network = functools.partial(supervised.infer, lifter=lifter)
   return Method(
     name="iso",
     codec=codec,
     lifter=lifter,
     init=functools.partial(_init, lifter=lifter, codec=codec, discriminator=discriminator),
     loss=functools.partial(_loss, lifter=lifter, codec=codec, fit=fit, terms=terms[objective], weight=weight),
-    infer=functools.partial(supervised.infer, lifter=lifter),
-    second=functools.partial(_second, lifter=lifter, to_pose=objectives.lifting(codec, lift, size)),
+    graphs=_graphs(lifter, codec, network, objectives.lifting(codec, lift, size)),
+    infer=network,
     judge=functools.partial(_judge, discriminator=discriminator),
     labels=method.labels,
     objectives={
@@ -84,6 +86,16 @@ def create(
       "reprojection": objectives.reprojection(lifter, codec),
     },
   )
+
+
+def _graphs(lifter: Lifter, codec: Codec, network: Callable[..., Array], to_pose: objectives.Lifting):
+  second = functools.partial(_second, lifter=lifter, to_pose=to_pose)
+  parts = ("trunk", "self_supervised_head")
+  build = functools.partial(lifting_graph, codec, longest=lifter.longest)
+  return {
+    "lift": build(network),
+    "self_supervised": build(second, name="self_supervised", parts=parts, masked=False),
+  }
 
 
 def _init(key: jax.Array, batch: Batch, *, lifter: Lifter, codec: Codec, discriminator: nn.Module) -> Variables:

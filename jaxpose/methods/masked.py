@@ -74,6 +74,7 @@ def create(
     loss=functools.partial(
       _loss, lifter=lifter, codec=codec, corrupt=corrupt, disturb=disturb, fit=fit, weight_2d=weight_2d
     ),
+    graphs=own.graphs,
     infer=own.infer,
     labels=method.labels,
     objectives=own.objectives,

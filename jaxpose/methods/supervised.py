@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxpose import losses
 from jaxpose.codec import Codec
+from jaxpose.graphs.lift import lift
 from jaxpose.methods import method, motion_terms, objectives
 from jaxpose.methods.method import Batch, Method, Metrics, Variables
 from jaxpose.models import lifter as lifters
@@ -34,13 +35,15 @@ def create(
   check(loss, focal)
   motion_terms.check(terms or {})
   options = dict(kind=loss, bone_weight=bone_weight, scale=scale, focal=focal, terms=terms)
+  network = functools.partial(infer, lifter=lifter)
   return Method(
     name="supervised",
     codec=codec,
     lifter=lifter,
     init=functools.partial(_init, lifter=lifter, codec=codec),
     loss=functools.partial(_loss, lifter=lifter, codec=codec, **options),
-    infer=functools.partial(infer, lifter=lifter),
+    graphs={"lift": lift(codec, network, longest=lifter.longest)},
+    infer=network,
     labels=method.labels,
     objectives={"reprojection": objectives.reprojection(lifter, codec)},
   )

@@ -7,7 +7,7 @@ all layers are stacked on a leading axis, and the layers run under `scan`: compi
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -123,7 +123,7 @@ class Stage(nn.Module):
     x = x + self._branch(_dense(shape[-1], "fc2", dtype)(hidden), rate, shape[0])
     return x.reshape(shape)
 
-  def _attend(self, x: Array, shape: tuple[int, ...], mask: Array | None) -> Array:
+  def _attend(self, x: Array, shape: tuple[Any, ...], mask: Array | None) -> Array:
     batch, groups, length, width = shape
     heads = self.options.num_heads
     qkv = _dense(3 * width, "qkv", self.options.dtype)(x)
@@ -141,7 +141,7 @@ class Stage(nn.Module):
   def _drop(self, x: Array) -> Array:
     return nn.Dropout(self.options.dropout, deterministic=not self.train)(x)
 
-  def _branch(self, x: Array, rate: Array, batch: int) -> Array:
+  def _branch(self, x: Array, rate: Array, batch: Any) -> Array:
     x = self._drop(x)
     if not self.train or not self.options.drop_path:
       return x
@@ -269,6 +269,10 @@ class Head(nn.Module):
 
 class DSTformer(Lifter):
   """A Lifter of clips, which also takes a mask of frames."""
+
+  @property
+  def longest(self) -> int | None:
+    return cast(Trunk, self.trunk).maxlen
 
   def __call__(
     self, x: Float[AnyArray, "B T J C"], train: bool = False, mask: Bool[AnyArray, "B T"] | None = None

@@ -25,6 +25,11 @@ class Lifter(nn.Module):
   trunk: nn.Module
   head: nn.Module
 
+  @property
+  def longest(self) -> int | None:
+    """Frames of the longest clip that it takes; None for any."""
+    return None
+
   def __call__(
     self, x: Float[AnyArray, "B T J C"], train: bool = False, mask: Bool[AnyArray, "B T"] | None = None
   ) -> Float[Array, "B T J 3"]:

@@ -5,13 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxpose.data.clip import Clip
-from jaxpose.protocols import generic, h36m, h36m_25d, mpi_inf_3dhp, pw3d_14
+from jaxpose.protocols import generic, h36m, h36m_25d, many, mpi_inf_3dhp, pw3d_14
 from jaxpose.protocols.evaluation import evaluate_with
 from jaxpose.protocols.protocol import REQUIRED_FACTS, Protocol
 
 PROTOCOLS = {
   p.name: p
-  for p in (h36m.H36M, h36m_25d.H36M_25D, mpi_inf_3dhp.OFFICIAL, mpi_inf_3dhp.POSEAUG, pw3d_14.PW3D_14, generic.GENERIC)
+  for p in (
+    h36m.H36M,
+    h36m_25d.H36M_25D,
+    mpi_inf_3dhp.OFFICIAL,
+    mpi_inf_3dhp.POSEAUG,
+    pw3d_14.PW3D_14,
+    generic.GENERIC,
+    many.MANY,
+  )
 }
 
 __all__ = ["PROTOCOLS", "REQUIRED_FACTS", "Protocol", "evaluate", "factors", "get"]

@@ -37,7 +37,12 @@ def inputs(codec: Codec, data: pipeline.Windows, labelled: np.ndarray, window: i
 
 
 def of_weights(method: Method, codec: Codec, variables: Any, windows: dict[str, Any]) -> dict[str, float]:
-  """{"sensitivity"}: metres that a pose moves by for a change of the lifter's first layer (`adapt.fit`)."""
+  """{"sensitivity"}: metres that a pose moves by for a change of the lifter's first layer (`adapt.fit`).
+
+  Empty for a method without a lifter.
+  """
+  if method.lifter is None:
+    return {}
   return {"sensitivity": float(sensitivity(method.lifter, codec, variables, windows))}
 
 

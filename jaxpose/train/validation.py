@@ -1,6 +1,5 @@
 """What is measured of a run while it trains, on clips held out from training."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from jaxpose import evaluate, metrics
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data.clip import Clip
+from jaxpose.graphs.graph import InferenceGraph
 from jaxpose.methods.method import Method, encode
 
 
@@ -23,14 +23,13 @@ def build(
   The second head's metrics begin with "self_supervised_"; a share is "NAME_judged_real", of the validation's 2D poses
   ("source") and of those of each watched set.
   """
-  others = dataclasses.replace(method, infer=method.second) if method.second else None
   frames = {"source": clips, **watched} if method.judge else {}
   rows = {name: evaluate.cut(own, config.window, valid_only=True).batch for name, own in frames.items()}
 
   def validate(variables: Any) -> dict[str, float]:
-    scores = score(config, method, codec, variables, clips)
-    if others:
-      second = score(config, others, codec, variables, clips)
+    scores = score(config, method.graphs["lift"], variables, clips)
+    if "self_supervised" in method.graphs:
+      second = score(config, method.graphs["self_supervised"], variables, clips)
       scores |= {f"self_supervised_{name}": value for name, value in second.items()}
     for name, batch in rows.items():
       real = functools.partial(_judged_real, variables, judge=method.judge, codec=codec)
@@ -46,11 +45,11 @@ def _judged_real(variables, batch, *, judge: Callable[..., jax.Array], codec: Co
   return (judge(variables, encode(codec, batch)) > 0).mean(-1)
 
 
-def score(config: Config, method: Method, codec: Codec, variables: Any, clips: list[Clip]) -> dict[str, float]:
+def score(config: Config, graph: InferenceGraph, variables: Any, clips: list[Clip]) -> dict[str, float]:
   """Root-relative MPJPE and PA-MPJPE in mm, PCK at 150 mm in per cent, over the valid frames of held-out clips."""
-  predicted = np.concatenate(evaluate.predict(method, codec, variables, clips, window=config.window))
+  predicted = np.concatenate(evaluate.predict(graph, variables, clips, window=config.window))
   target = np.concatenate([c.joints_3d for c in clips if c.joints_3d is not None])
-  root, valid = codec.skeleton.root, np.concatenate([c.valid for c in clips])
+  root, valid = graph.codec.skeleton.root, np.concatenate([c.valid for c in clips])
   if not valid.any():
     raise ValueError("no valid frame in the validation clips; check their camera rig")
   predicted, target = predicted[valid], target[valid]

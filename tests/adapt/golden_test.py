@@ -71,7 +71,7 @@ def same(poses, golden):
 
 def test_the_source_is_the_same():
   run = trained()
-  plain = np.concatenate(evaluation.predict(run.method, run.codec, run.variables, CLIPS))
+  plain = np.concatenate(evaluation.predict(run.method.graphs["lift"], run.variables, CLIPS))
   same(plain, GOLDEN["plain"])
   assert set(GOLDEN.files) == {*CASES, "plain", "clips_online"}
 

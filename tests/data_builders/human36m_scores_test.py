@@ -128,7 +128,7 @@ def one_step_and_predictions(clips, codec, train, factors=None):
   moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), after.params, begun.params)
   assert np.isfinite(metrics["loss"]) and min(jax.tree.leaves(moved["head"])) > 0
   variables = {"params": after.params, **after.model_state}
-  return evaluate.predict(method, codec, variables, clips, flip=True, factors=factors)
+  return evaluate.predict(method.graphs["lift"], variables, clips, flip=True, factors=factors)
 
 
 @pytest.mark.parametrize("config, protocol", [("cpn_ft_h36m_dbb", "h36m"), ("motionbert", "h36m_25d")])
@@ -168,7 +168,7 @@ def test_a_run_is_scored_in_25d_with_the_files_own_factor(derived):
   folder = pathlib.Path(built.directory).parents[2].as_posix()
   report = runs.evaluate(trained, folder, show_progress=False)
   factors = [c.extra["factor_25d"] / 1000 for c in test]
-  direct = evaluate.predict(method, codec, variables, test, factors=factors)
+  direct = evaluate.predict(method.graphs["lift"], variables, test, factors=factors)
   expected = protocols.evaluate("h36m_25d", test, direct, facts={**FACTS, "codec": "image_25d"}, resamples=20)
   assert report["metrics"]["mpjpe_mm"] == pytest.approx(expected["metrics"]["mpjpe_mm"], rel=1e-5)
   assert report["fingerprint"]["oracles"] == ["2.5d_factor"]
@@ -177,6 +177,6 @@ def test_a_run_is_scored_in_25d_with_the_files_own_factor(derived):
     report["fingerprint"]["keypoints_source"] + " + normal noise of 5 px, seed 0"
   )
   assert noisy["metrics"]["mpjpe_mm"] != report["metrics"]["mpjpe_mm"]
-  blind = evaluate.predict(method, codec, variables, test)  # scaled by bone lengths: another number
+  blind = evaluate.predict(method.graphs["lift"], variables, test)  # scaled by bone lengths: another number
   other = protocols.evaluate("h36m_25d", test, blind, facts={**FACTS, "codec": "image_25d"}, resamples=20)
   assert abs(other["metrics"]["mpjpe_mm"] - expected["metrics"]["mpjpe_mm"]) > 1

@@ -82,7 +82,7 @@ def test_from_files_through_a_training_step_to_the_protocols(config, built):
   assert np.isfinite(metrics["loss"]) and metrics["grad_norm"] > 0
   tests = load(config, "test", built)
   assert [c.sequence for c in tests] == list(published.TEST)
-  predictions = evaluate.predict(method, codec, after.variables, tests, flip=False)
+  predictions = evaluate.predict(method.graphs["lift"], after.variables, tests, flip=False)
   for protocol in ("mpi_inf_3dhp", "mpi_inf_3dhp_16"):
     report = score(protocol, tests, predictions)
     assert report["fingerprint"]["frames"] == sum(c.valid.sum() for c in tests) < sum(map(len, tests))

@@ -24,4 +24,4 @@ def train_and_predict(train, test):
   update = jax.jit(lambda s, b: step.train_step(s, b, method=method, tx=tx, base_key=jax.random.key(1)))
   after, metrics = update(before, batch)
   assert int(after.step) == 1 and np.isfinite(float(metrics["loss"]))
-  return evaluate.predict(method, codec, after.variables, test, flip=False, batch_size=64)
+  return evaluate.predict(method.graphs["lift"], after.variables, test, flip=False, batch_size=64)

@@ -34,7 +34,7 @@ def predictions(state, **changes):
   config = helpers.config(**changes)
   codec = experiment.build_codec(config, CLIPS[0].skeleton, CLIPS)
   variables = jax.tree.map(np.asarray, jax.device_get(state.variables))
-  return evaluate.predict(experiment.build_method(config, codec), codec, variables, HELD_OUT)
+  return evaluate.predict(experiment.build_method(config, codec).graphs["lift"], variables, HELD_OUT)
 
 
 @pytest.mark.parametrize("resident", [True, False])
@@ -107,9 +107,7 @@ def test_the_game_is_logged_and_both_heads_are_validated(tmp_path):
   assert 0 <= last["validation/street_judged_real"] <= 1
 
   trained = experiment.load(str(tmp_path), "latest")
-  (second,) = evaluate.predict(
-    dataclasses.replace(trained.method, infer=trained.method.second), trained.codec, trained.variables, HELD_OUT
-  )
+  (second,) = evaluate.predict(trained.method.graphs["self_supervised"], trained.variables, HELD_OUT)
   truth = HELD_OUT[0].joints_3d
   error = np.linalg.norm(second - second[:, :1] - truth + truth[:, :1], axis=-1).mean()
   assert last["validation/self_supervised_mpjpe_mm"] == pytest.approx(1000 * error, rel=1e-4)
