@@ -20,6 +20,7 @@ COMMANDS = {
   "four_rows": "the table of the ISO paper for two runs",
   "compare": "two reports side by side, if they may be compared",
   "convert": "published weights into a run",
+  "export": "a model as a folder that runs without this library",
   "export_weights": "a trained run as two small files",
 }
 # Scripts import launch, configs and data_builders. An installation carries these folders in here, where they are in

@@ -1,4 +1,4 @@
-"""Figure 4: how steps and learning rate, or what a solve expects of lifter and keypoints, decide what adaptation gains.
+"""Figure 4: how steps and learning rate, or what a solve expects of the lifter, decide what adaptation gains.
 
 A sweep takes every `sweep_stride`-th of the frames that the tables take, both of those scored and of those seen.
 """
@@ -45,7 +45,6 @@ FIGURES = {
   },
   "Gauss-Newton": {
     "prior_m": Sweep("prior_m", "expected error of the lifter (m)", dict.fromkeys(SOLVED, (0.05, 0.1, 0.15, 0.3))),
-    "noise": Sweep("noise", "expected noise of a keypoint", dict.fromkeys(SOLVED, (0.02, 0.06, 0.12))),
   },
 }
 SWEEPS = {key: sweep for own in FIGURES.values() for key, sweep in own.items()}

@@ -59,7 +59,7 @@ def _describe(method: Method) -> str:
   text = [
     f"solves for each instance of the {method.run} run by its keypoints and the person's bones",
     f"poses expected to be wrong by {own.prior_m:g} m",
-    f"keypoints by {own.noise:g} of the person's extent",
+    "keypoints by how much they tremble" if own.noise is None else f"keypoints by {own.noise:g} of the person's extent",
   ]
   if MODES[own.mode].streams:
     text.append(f"a stream is {_STREAMS[own.stream]} and learns the bones")

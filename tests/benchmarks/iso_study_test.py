@@ -274,7 +274,7 @@ def test_a_sweep_takes_frames_of_its_own(monkeypatch):
   own = with_numbers(monkeypatch, rows=ROWS)
   numbers = figure4.compute(own)
   assert (numbers["stride"], numbers["stream_stride"], numbers["frames_scored"]) == (16, 4, 2 * 2)
-  assert list(numbers["sweeps"]) == ["prior_m", "noise"]
+  assert list(numbers["sweeps"]) == ["prior_m"]
 
 
 def test_a_density_is_not_flattened_by_what_ran_away():
