@@ -229,7 +229,7 @@ def test_validation_scores_are_the_fields_metrics(monkeypatch):
   monkeypatch.setattr(validation.evaluate, "predict", lambda *args, **options: [wrong.astype(np.float32)])
   config = helpers.config()
   codec = codecs.build("root_rms", clip.skeleton)
-  scores = validation.score(config, experiment.build_method(config, codec), codec, {}, [clip])
+  scores = validation.score(config, experiment.build_method(config, codec).graphs["lift"], {}, [clip])
   assert scores["mpjpe_mm"] == pytest.approx(200 / 17, rel=1e-4)
   assert scores["pck_150"] == pytest.approx(100 * 16 / 17, rel=1e-4)
   assert set(scores) == {"mpjpe_mm", "pa_mpjpe_mm", "pck_150"} and scores["pa_mpjpe_mm"] > 0
