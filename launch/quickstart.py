@@ -16,8 +16,8 @@ from jaxpose.train import loop
 from launch import app
 
 _WORKDIR = flags.DEFINE_string("workdir", "quickstart", "Where data, checkpoints, pictures and results go.")
-_STEPS = flags.DEFINE_integer("steps", 6000, "Training steps of each model.", lower_bound=100)
-_STRIDE = flags.DEFINE_integer("stride", 30, "Adapt to and score every n-th frame of the target.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 4000, "Training steps of each model.", lower_bound=100)
+_STRIDE = flags.DEFINE_integer("stride", 90, "Adapt to and score every n-th frame of the target.", lower_bound=1)
 _TARGET = "new_poses_and_views"
 
 
