@@ -11,6 +11,7 @@ DEBUG = flags.DEFINE_bool("debug", False, "Show the full traceback of an error."
 
 # What a user can mend: a wrong value, a missing file, a full disk. Anything else is a bug and keeps its traceback.
 _USER_ERRORS = (ValueError, OSError, FloatingPointError)
+_CONFIG_ERRORS = (ValueError, AttributeError, KeyError, TypeError, OSError)  # of a config file, while it is read
 
 
 def run(main: Callable[[], object]) -> None:
@@ -25,14 +26,7 @@ def run(main: Callable[[], object]) -> None:
 def _parse(argv: list[str]) -> list[str]:
   try:
     left = flags.FLAGS(_with_config_files(argv))
-  except (
-    flags.Error,
-    ValueError,
-    AttributeError,
-    KeyError,
-    TypeError,
-    OSError,
-  ) as error:  # the last five: a config file's
+  except (flags.Error, *_CONFIG_ERRORS) as error:
     if "--debug" in argv:
       raise
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

@@ -1,4 +1,4 @@
-"""Writes a trained run as two small files, which `jaxpose.load` and `launch.lift --model=` take:
+"""Writes a trained run as two small files, which `jaxpose.load` and `launch.lift --checkpoint=` take:
 
 jaxpose export_weights --workdir=W --output=DIR
 """

@@ -15,7 +15,7 @@ from jaxpose.export import save
 from launch import app, keypoint_flags
 
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to write to.", required=True)
-_MODEL = flags.DEFINE_string("model", "cmu_frame", "Shipped weights by name, or a run's workdir.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "cmu_frame", "Shipped weights by name, or a run's workdir.")
 _ADAPT = flags.DEFINE_enum("adapt", "none", pose_lifter.ADAPT, "To each frame, from frame to frame, or to all of them.")
 _WRITE = flags.DEFINE_list("write", ["json", "html", "bvh", "trc"], f"Beside npz: {', '.join(save.FORMATS)}.")
 _FOCAL = flags.DEFINE_float("focal", None, "Focal length of the camera, in pixels.")
@@ -38,7 +38,7 @@ def main() -> None:
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # of the assumed camera: it stands among the notes
     camera = pose_lifter.camera(tracks, _FOCAL.value, _FOV.value)
-    result = pose_lifter.load(_MODEL.value).lift_tracks(
+    result = pose_lifter.load(_CHECKPOINT.value).lift_tracks(
       tracks, adapt=_ADAPT.value, camera=camera, height=_HEIGHT.value, smooth_hz=_SMOOTH.value, up=_UP.value,
       moving_camera=_MOVING.value, show_progress=True,
     )  # fmt: skip

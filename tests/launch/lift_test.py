@@ -60,7 +60,7 @@ def test_a_file_by_its_flags(tmp_path):
     (("--keypoints=nothing.json",), "there is no file or folder nothing.json"),
     ((f"--keypoints={sample.FILES['mmpose']}",), "give --image_size=WIDTHxHEIGHT or"),
     (("--sample", "--write=json,fbx"), "unknown format 'fbx'"),
-    (("--sample", "--model=cmu_fram"), "no lifter 'cmu_fram': shipped are cmu_frame"),
+    (("--sample", "--checkpoint=cmu_fram"), "no lifter 'cmu_fram': shipped are cmu_frame"),
     (("--sample", "--focal=1000", "--fov=50"), "say the same"),
   ],
 )

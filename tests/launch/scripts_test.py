@@ -149,7 +149,7 @@ def test_exported_weights_are_the_run(tmp_path, whole):
   assert small.config == original.config and small.step == original.step and small.statistics == original.statistics
   for a, b in zip(jax.tree.leaves(original.variables), jax.tree.leaves(small.variables), strict=True):
     np.testing.assert_array_equal(a, b)
-  run("lift", "--sample", f"--model={tmp_path / 'small'}", "--write=json", f"--output={tmp_path / 'out'}")
+  run("lift", "--sample", f"--checkpoint={tmp_path / 'small'}", "--write=json", f"--output={tmp_path / 'out'}")
   err = run("export_weights", f"--workdir={tmp_path / 'nothing'}", f"--output={tmp_path / 'none'}", code=1)
   assert "no checkpoint under" in err and not (tmp_path / "none").exists()
 
