@@ -1,6 +1,7 @@
 """Downloads as archives: what a builder wants of a zip or a packed tar, unpacked into a temporary folder."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -36,17 +37,18 @@ def unpack(path: str | os.PathLike, wanted: Callable[[str], bool], owner: object
   left = _MOST_UNPACKED * os.path.getsize(path) + _SMALL
   files: dict[str, pathlib.Path] = {}
   with zip_file.damage(where, lambda: f"{where} is no complete zip or packed tar; get it again, or unpack it"):
-    for name, size, stream in _members(path, where):
-      if not wanted(name.rpartition("/")[2]):
-        continue
-      left -= size
-      if left < 0:
-        raise ValueError(f"{where}: {name} has {size} bytes, more than an archive of this size holds")
-      files[name] = folder / f"{len(files)}{pathlib.PurePosixPath(name).suffix}"
-      with files[name].open("xb") as out:
-        shutil.copyfileobj(stream(), out, _CHUNK)
-      if files[name].stat().st_size != size:
-        raise ValueError(f"{where}: {name} has {files[name].stat().st_size} of {size} bytes")
+    with contextlib.closing(_members(path, where)) as members:  # or an error keeps the archive open
+      for name, size, stream in members:
+        if not wanted(name.rpartition("/")[2]):
+          continue
+        left -= size
+        if left < 0:
+          raise ValueError(f"{where}: {name} has {size} bytes, more than an archive of this size holds")
+        files[name] = folder / f"{len(files)}{pathlib.PurePosixPath(name).suffix}"
+        with stream() as packed, files[name].open("xb") as out:
+          shutil.copyfileobj(packed, out, _CHUNK)
+        if files[name].stat().st_size != size:
+          raise ValueError(f"{where}: {name} has {files[name].stat().st_size} of {size} bytes")
   return files
 
 

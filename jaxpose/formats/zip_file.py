@@ -40,11 +40,12 @@ def damage(where: str, message: Callable[[], str]) -> Iterator[None]:
 
 def open_archive(file: Any, where: str) -> zipfile.ZipFile:
   """The archive at a path or in an open file. Raises ValueError if its directory is empty or not what it says."""
-  archive = zipfile.ZipFile(file)
-  listed, said = len(archive.infolist()), _said(archive.fp)
-  if said not in (None, listed) or not listed:
-    archive.close()
-    raise ValueError(f"{where}: its directory lists {listed} of {said} files; it is damaged, get it again")
+  with contextlib.ExitStack() as opened:
+    archive = opened.enter_context(zipfile.ZipFile(file))
+    listed, said = len(archive.infolist()), _said(archive.fp)
+    if said not in (None, listed) or not listed:
+      raise ValueError(f"{where}: its directory lists {listed} of {said} files; it is damaged, get it again")
+    opened.pop_all()
   return archive
 
 
