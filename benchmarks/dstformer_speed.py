@@ -117,12 +117,14 @@ def variables(model, options: dict) -> dict:
 
 def lower(model, kind: str, x, targets):
   """The program of jaxpose's side, not compiled, without arrays."""
-  own = jax.eval_shape(model.init, jax.random.key(0), x)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), x)
   if kind == "inference":
-    return jax.jit(model.apply).lower(own, x)
+    return jax.jit(model.apply).lower(shapes, x)
   tx = optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY)
   bound = functools.partial(step, model=model, tx=tx)
-  return jax.jit(bound, donate_argnums=(0, 1)).lower(own["params"], jax.eval_shape(tx.init, own["params"]), x, targets)
+  return jax.jit(bound, donate_argnums=(0, 1)).lower(
+    shapes["params"], jax.eval_shape(tx.init, shapes["params"]), x, targets
+  )
 
 
 def compiled(model, kind: str, x, targets) -> tuple[jax.stages.Compiled, dict]:
@@ -137,9 +139,9 @@ def compiled(model, kind: str, x, targets) -> tuple[jax.stages.Compiled, dict]:
   return program, {"trace_s": float((traced - began)[0]), **seconds}
 
 
-def ours(program, own: dict, kind: str, x, targets) -> Callable[[], jax.Array]:
+def ours(program, weights: dict, kind: str, x, targets) -> Callable[[], jax.Array]:
   """A function that runs the program once and gives its poses, or its loss."""
-  x, targets, params = jnp.asarray(x), jnp.asarray(targets), jax.tree.map(jnp.array, own["params"])
+  x, targets, params = jnp.asarray(x), jnp.asarray(targets), jax.tree.map(jnp.array, weights["params"])
   if kind == "inference":
     return lambda: program({"params": params}, x)
   state = [params, jax.jit(optax.adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY).init)(params)]
@@ -151,10 +153,10 @@ def ours(program, own: dict, kind: str, x, targets) -> Callable[[], jax.Array]:
   return run
 
 
-def theirs(own: dict, side: str, kind: str, heads: int, dtype: str, x, targets) -> Callable[[], "torch.Tensor"]:
+def theirs(weights: dict, side: str, kind: str, heads: int, dtype: str, x, targets) -> Callable[[], "torch.Tensor"]:
   """`ours` in PyTorch, on a GPU if there is one."""
   device = "cuda" if torch.cuda.is_available() else "cpu"
-  net = dstformer_torch.load(own, num_heads=heads, fused=side != "torch", device=device)
+  net = dstformer_torch.load(weights, num_heads=heads, fused=side != "torch", device=device)
   x, targets = torch.from_numpy(x).to(device), torch.from_numpy(targets).to(device)
   call = torch.compile(net, dynamic=False) if side == "torch_compile" else net
   if kind == "inference":
@@ -210,23 +212,25 @@ def start(sides: dict[str, Callable]) -> tuple[dict, dict, dict, dict]:
 
 def differences(outputs: dict[str, np.ndarray], dtype: str, where: str) -> dict[str, float]:
   """Largest difference of each side's output from jaxpose's, over jaxpose's largest; an error if float32 disagrees."""
-  own = outputs["jaxpose"]
-  found = {k: float(np.abs(v - own).max() / np.abs(own).max()) for k, v in outputs.items() if k != "jaxpose"}
-  for name, difference in found.items():
+  reference = outputs["jaxpose"]
+  relative = {
+    k: float(np.abs(v - reference).max() / np.abs(reference).max()) for k, v in outputs.items() if k != "jaxpose"
+  }
+  for name, difference in relative.items():
     if dtype == "float32" and not difference < 1e-2:  # a TF32 product has 1e-3
       raise ValueError(f"{where}: {name} differs from jaxpose by {difference:.2g} of the largest; nothing is measured")
-  return found
+  return relative
 
 
 def measure(options: dict, kind: str, dtype: str, frames: int, clips: int, flags, peak: dict[str, float]) -> dict:
   """One row of the table."""
   model = dstformer.create(**options, dtype=dtype, attention=flags.attention, remat=flags.remat)
   x, targets = batch(options, frames, clips)
-  own = variables(model, options)
+  weights = variables(model, options)
   program, row = compiled(model, kind, x, targets)
-  sides = {"jaxpose": functools.partial(ours, program, own, kind, x, targets)}
+  sides = {"jaxpose": functools.partial(ours, program, weights, kind, x, targets)}
   for name in flags.sides:
-    sides[name] = functools.partial(theirs, own, name, kind, options["num_heads"], dtype, x, targets)
+    sides[name] = functools.partial(theirs, weights, name, kind, options["num_heads"], dtype, x, targets)
   runs, outputs, peaks, missing = start(sides)
   row["difference"] = differences(outputs, dtype, f"{kind}, {dtype}, {frames}x{clips}")
   repeated(runs["jaxpose"], 1)  # the second call may still allocate
@@ -268,12 +272,12 @@ def product_rate(dtype: str) -> float:
 
 def peaks(dtype: str, exact: bool) -> dict[str, float]:
   """What MFU is measured against: the measured rate, and the data sheet's where the device is known."""
-  found = {"measured": product_rate(dtype)}
+  known = {"measured": product_rate(dtype)}
   kind = jax.devices()[0].device_kind
   sheet = next((rates for name, rates in DATA_SHEETS.items() if name in kind), None)
   if sheet:
-    found["data_sheet"] = sheet["tf32" if dtype == "float32" and not exact else dtype]
-  return found
+    known["data_sheet"] = sheet["tf32" if dtype == "float32" and not exact else dtype]
+  return known
 
 
 def count_check(options: dict, frames: int, clips: int) -> dict[str, float]:

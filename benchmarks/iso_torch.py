@@ -81,11 +81,11 @@ def load(variables) -> Net:
       for i, layer in enumerate(("first", "second")):
         dense(block.linear[i], p[layer]["Dense_0"])
         if "BatchNorm_0" in p[layer]:
-          own = statistics[name][key][layer]["BatchNorm_0"]
+          source = statistics[name][key][layer]["BatchNorm_0"]
           norm = block.norm[i]
           for target, value in (
             (norm.weight, p[layer]["BatchNorm_0"]["scale"]), (norm.bias, p[layer]["BatchNorm_0"]["bias"]),
-            (norm.running_mean, own["mean"]), (norm.running_var, own["var"]),
+            (norm.running_mean, source["mean"]), (norm.running_var, source["var"]),
           ):  # fmt: skip
             put(target, value)
   return net
@@ -155,8 +155,8 @@ def predict(net, x):
 def vanilla(net, both, rotations, learning_rate, depth, cycle):
   """Poses [N, 2, J, 3] of instances [N, 2, J, 2] (input and mirror image), each adapted alone, one after another."""
   out = []
-  for rows, own in zip(both, rotations):
-    out.append(predict(adapt(net, rows[0], own, learning_rate, depth, cycle), rows))
+  for rows, turns in zip(both, rotations):
+    out.append(predict(adapt(net, rows[0], turns, learning_rate, depth, cycle), rows))
   return torch.stack(out)
 
 
@@ -165,9 +165,9 @@ def online(net, both, rotations, learning_rate, depth, cycle, every=1):
   net, out = copy.deepcopy(net), []
   for p in net.head.parameters():
     p.requires_grad_(False)
-  for i, (rows, own) in enumerate(zip(both, rotations)):
+  for i, (rows, turns) in enumerate(zip(both, rotations)):
     if i % every == 0:
-      step(net, torch.optim.Adam(moving(net), lr=learning_rate), rows[0], own, depth, cycle)
+      step(net, torch.optim.Adam(moving(net), lr=learning_rate), rows[0], turns, depth, cycle)
     out.append(predict(net, rows))
   return torch.stack(out)
 
@@ -176,9 +176,9 @@ def vanilla_vmap(net, both, rotations, learning_rate, depth, cycle):
   """`vanilla` for all instances at once: torch.func.vmap over gradients, Adam written on stacked tensors."""
   groups = ("trunk.", "self_supervised_head.", "discriminator.")
   everything = {name: p.detach() for name, p in net.named_parameters()}
-  own = {name: p for name, p in everything.items() if name.startswith(groups)}
-  rest = {name: p for name, p in everything.items() if name not in own}
-  names = {name: name.removeprefix("discriminator.") for name in own if name.startswith("discriminator.")}
+  selected = {name: p for name, p in everything.items() if name.startswith(groups)}
+  rest = {name: p for name, p in everything.items() if name not in selected}
+  names = {name: name.removeprefix("discriminator.") for name in selected if name.startswith("discriminator.")}
 
   class Functional(nn.Module):
     def __init__(self):
@@ -209,12 +209,12 @@ def vanilla_vmap(net, both, rotations, learning_rate, depth, cycle):
 
   first = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
   later = torch.func.vmap(torch.func.grad(loss), in_dims=(0, 0, 0))
-  weights, means, squares = own, None, None
+  weights, means, squares = selected, None, None
   with torch.no_grad():
     for t in range(rotations.shape[1]):
       gradient = (later if t else first)(weights, both[:, 0], rotations[:, t])
       if not t:
-        weights = {k: v.expand(len(both), *v.shape).clone() for k, v in own.items()}
+        weights = {k: v.expand(len(both), *v.shape).clone() for k, v in selected.items()}
         means = {k: torch.zeros_like(v) for k, v in weights.items()}
         squares = {k: torch.zeros_like(v) for k, v in weights.items()}
       for k, g in gradient.items():

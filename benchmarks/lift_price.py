@@ -82,9 +82,9 @@ def main() -> None:
   lifter = pose_lifter.load(_MODEL.value)
   trained, held_out = lifter.trained, clips(_DATA_DIR.value, _CAMERAS.value, _STRIDE.value)
   window = {"window": trained.config.window, "overlap": trained.config.overlap}
-  own = evaluate.predict(trained.method.graphs["lift"], trained.variables, held_out, **window)
+  exact = evaluate.predict(trained.method.graphs["lift"], trained.variables, held_out, **window)
   results = {"model": lifter.name, "step": trained.step, "frames": sum(map(len, held_out)), "noise_px": _NOISE.value}
-  results |= {"own joints": mpjpe_mm(own, held_out)}
+  results |= {"own joints": mpjpe_mm(exact, held_out)}
   with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # of the assumed camera
     tracks = []

@@ -72,12 +72,12 @@ def measure(method: str, width: int, limit: dict[str, float]) -> dict:
   )  # fmt: skip
   clips = [people()]
   codec = experiment.build_codec(config, clips[0].skeleton, clips)
-  own = experiment.build_method(config, codec)
-  tx = optim.build(config.optim, config.num_steps, own.labels)
+  built = experiment.build_method(config, codec)
+  tx = optim.build(config.optim, config.num_steps, built.labels)
   data = jax.device_put(pipeline.windows(clips))
   first = pipeline.gather(data, np.arange(1), 1)
-  state = jax.jit(functools.partial(states.create, method=own, tx=tx))(jax.random.key(0), first)
-  static = dict(length=1, method=own, tx=tx, base_key=jax.random.key(1))
+  state = jax.jit(functools.partial(states.create, method=built, tx=tx))(jax.random.key(0), first)
+  static = dict(length=1, method=built, tx=tx, base_key=jax.random.key(1))
   index = jnp.asarray(pipeline.order(4096, 0, _STEPS.value * ROWS, 0).reshape(_STEPS.value, ROWS))
   seconds = best_of_three(jax.jit(functools.partial(steps.resident_steps, **static)), state, data, index) / _STEPS.value
   sizes = {name: sum(x.size for x in jax.tree.leaves(part)) for name, part in state.params.items()}

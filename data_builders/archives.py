@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import tqdm
@@ -36,23 +36,24 @@ def unpack(path: str | os.PathLike, wanted: Callable[[str], bool], owner: object
   weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
   left = _MOST_UNPACKED * os.path.getsize(path) + _SMALL
   files: dict[str, pathlib.Path] = {}
-  with zip_file.damage(where, lambda: f"{where} is no complete zip or packed tar; get it again, or unpack it"):
-    with contextlib.closing(_members(path, where)) as members:  # or an error keeps the archive open
-      for name, size, stream in members:
-        if not wanted(name.rpartition("/")[2]):
-          continue
-        left -= size
-        if left < 0:
-          raise ValueError(f"{where}: {name} has {size} bytes, more than an archive of this size holds")
-        files[name] = folder / f"{len(files)}{pathlib.PurePosixPath(name).suffix}"
-        with stream() as packed, files[name].open("xb") as out:
-          shutil.copyfileobj(packed, out, _CHUNK)
-        if files[name].stat().st_size != size:
-          raise ValueError(f"{where}: {name} has {files[name].stat().st_size} of {size} bytes")
+  incomplete = lambda: f"{where} is no complete zip or packed tar; get it again, or unpack it"  # noqa: E731
+  # closing: or an error leaves the archive open
+  with zip_file.damage(where, incomplete), contextlib.closing(_members(path, where)) as members:
+    for name, size, stream in members:
+      if not wanted(name.rpartition("/")[2]):
+        continue
+      left -= size
+      if left < 0:
+        raise ValueError(f"{where}: {name} has {size} bytes, more than an archive of this size holds")
+      files[name] = folder / f"{len(files)}{pathlib.PurePosixPath(name).suffix}"
+      with stream() as packed, files[name].open("xb") as out:
+        shutil.copyfileobj(packed, out, _CHUNK)
+      if files[name].stat().st_size != size:
+        raise ValueError(f"{where}: {name} has {files[name].stat().st_size} of {size} bytes")
   return files
 
 
-def _members(path: str | os.PathLike, where: str) -> Iterator[tuple[str, int, Callable[[], Any]]]:
+def _members(path: str | os.PathLike, where: str) -> Generator[tuple[str, int, Callable[[], Any]]]:
   """(name, size, what opens it) of the regular files, in the archive's order; damage may show after the last."""
   if zipfile.is_zipfile(path):
     with zip_file.open_archive(path, where) as archive:

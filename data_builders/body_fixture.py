@@ -147,8 +147,8 @@ def smpl_pickle(arrays: dict[str, Any]) -> bytes:
   shape = Instance("chumpy.ch", "Ch", {"x": arrays["shapedirs"][..., :10], "_dirty_vars": set(), "_itr": None})
   state = {"data": columns.data, "indices": columns.indices, "indptr": columns.indptr, "_shape": columns.shape}
   regressor = Instance("scipy.sparse.csc", "csc_matrix", {**state, "maxprint": 50})
-  held = {**arrays, "shapedirs": shape, "J_regressor": regressor, "bs_style": "lbs", "bs_type": "lrotmin"}
-  return python_2(held)
+  content = {**arrays, "shapedirs": shape, "J_regressor": regressor, "bs_style": "lbs", "bs_type": "lrotmin"}
+  return python_2(content)
 
 
 class Instance(NamedTuple):
@@ -230,8 +230,8 @@ def follow(positions: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.nd
         turned[f"{side}_{name}"] = parent
   pose = np.empty((len(positions), SMPL.num_joints, 3))
   for joint, parent in enumerate(SMPL.parents):
-    own = turned[SMPL.names[joint]]
-    local = own if parent < 0 else turned[SMPL.names[parent]].swapaxes(-1, -2) @ own
+    joint_rotation = turned[SMPL.names[joint]]
+    local = joint_rotation if parent < 0 else turned[SMPL.names[parent]].swapaxes(-1, -2) @ joint_rotation
     pose[:, joint] = Rotation.from_matrix(local).as_rotvec()
   return pose, at["pelvis"]
 

@@ -39,11 +39,11 @@ def files(
   if folder is None:
     raise ValueError("there is no folder of raw files; give it as manual_dir")
   everything = in_folder(folder)
-  found = {name: path for name, path in everything.items() if wanted(path.name)}
+  of_suffix = {name: path for name, path in everything.items() if wanted(path.name)}
   for name in filter(packed, everything):
     inside = _in_order(archives.unpack(everything[name], wanted, owner))
-    found |= {f"{name}/{member}": path for member, path in inside.items()}
-  return found
+    of_suffix |= {f"{name}/{member}": path for member, path in inside.items()}
+  return of_suffix
 
 
 def in_folder(folder: str | os.PathLike) -> Files:
@@ -53,19 +53,19 @@ def in_folder(folder: str | os.PathLike) -> Files:
     raise error
 
   root = pathlib.Path(folder)
-  found, seen = {}, set()
+  below, seen = {}, set()
   for at, folders, names in os.walk(root, onerror=fail, followlinks=True):
     if os.path.realpath(at) in seen:  # a link that leads upward
       folders.clear()
       continue
     seen.add(os.path.realpath(at))
     paths = (pathlib.Path(at, name) for name in names)
-    found |= {path.relative_to(root).as_posix(): path for path in paths}
-  return _in_order(found)
+    below |= {path.relative_to(root).as_posix(): path for path in paths}
+  return _in_order(below)
 
 
-def _in_order(found: Files) -> Files:
-  return {name: found[name] for name in sorted(found, key=natural)}
+def _in_order(unordered: Files) -> Files:
+  return {name: unordered[name] for name in sorted(unordered, key=natural)}
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -73,13 +73,13 @@ def natural(name: str) -> list[tuple[int, str]]:
   return [(int(digits or 0), text) for text, digits in re.findall(r"([^\d]*)(\d*)", name) if text or digits]
 
 
-def chosen(found: Mapping[str, object], pattern: str, skipped: dict[str, str]) -> dict[tuple[str, ...], str]:
+def chosen(names: Mapping[str, object], pattern: str, skipped: dict[str, str]) -> dict[tuple[str, ...], str]:
   """{what the groups of a regular expression say: name} of the names whose end matches it from a "/" or the start on.
 
   Of two files that say the same the first is taken, and the reason is put in `skipped` for the other.
   """
   taken: dict[tuple[str, ...], str] = {}
-  for name in found:
+  for name in names:
     match = re.search(rf"(?:^|/){pattern}$", name)
     if match is None:
       continue

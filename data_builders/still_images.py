@@ -28,7 +28,7 @@ def check_options(dataset: str, images: str, occluded: float) -> None:
 
 def clip_features(skeleton: Skeleton, images: str, **extra: Any) -> tfds.features.FeaturesDict:
   """Features of clips made by `clip`, with further ones of `Clip.extra`."""
-  own: dict[str, Any] = {
+  specific: dict[str, Any] = {
     "image": tfds.features.Text(),
     "visible": tfds.features.Tensor(shape=(None, skeleton.num_joints), dtype=np.float32),
     "center": tfds.features.Tensor(shape=(2,), dtype=np.float32),
@@ -36,8 +36,8 @@ def clip_features(skeleton: Skeleton, images: str, **extra: Any) -> tfds.feature
     **extra,
   }
   if images == "bytes":
-    own["encoded_image"] = tfds.features.Sequence(tfds.features.Text())  # one a frame; Image would need TensorFlow
-  return features.clip_features(skeleton, joints_3d=False, extra=own)
+    specific["encoded_image"] = tfds.features.Sequence(tfds.features.Text())  # one a frame; Image would need TensorFlow
+  return features.clip_features(skeleton, joints_3d=False, extra=specific)
 
 
 def clip(

@@ -44,14 +44,14 @@ def examples_of(directory: str | os.PathLike) -> list[Example]:
   Raises ValueError for an example that does not decode to a clip or a motion, naming its split and place in it.
   """
   builder = tfds.builder_from_directory(epath.Path(directory))
-  found = []
+  examples = []
   for split in builder.info.splits:
     for at, stored in enumerate(cast(Any, builder.as_data_source(split=split))):
       try:
-        found.append(_example(split, stored))
+        examples.append(_example(split, stored))
       except ValueError as error:
         raise ValueError(f"{os.fspath(directory)}: example {at} of split {split!r} cannot be read: {error}") from None
-  return found
+  return examples
 
 
 def table(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bool = False) -> tuple[str, bool]:
@@ -61,13 +61,13 @@ def table(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bool
   MANY", where more was found than was ever published; "note", of a third party's. The last line is `verdict`'s.
   """
   rows = [("what", "found", "expected", "verdict", "source")]
-  for check, found in _counted(checks, examples):
-    one = "partial" if fixture or found < check.expected else "ok" if found == check.expected else "TOO MANY"
-    rows.append((check.what, f"{found:,}", f"{check.expected:,}", "note" if check.note else one, check.source))
+  for check, counts in _counted(checks, examples):
+    one = "partial" if fixture or counts < check.expected else "ok" if counts == check.expected else "TOO MANY"
+    rows.append((check.what, f"{counts:,}", f"{check.expected:,}", "note" if check.note else one, check.source))
   widths = [max(map(len, column)) for column in zip(*rows)]
   lines = [
-    f"{what:<{widths[0]}}  {found:>{widths[1]}}  {expected:>{widths[2]}}  {one:<{widths[3]}}  {source}".rstrip()
-    for what, found, expected, one, source in rows
+    f"{what:<{widths[0]}}  {counts:>{widths[1]}}  {expected:>{widths[2]}}  {one:<{widths[3]}}  {source}".rstrip()
+    for what, counts, expected, one, source in rows
   ]
   whole = verdict(checks, examples, fixture=fixture)
   verdicts = [row[3] for row in rows[1:] if row[3] != "note"]
@@ -92,19 +92,19 @@ def verdict(checks: Sequence[Check], examples: Sequence[Example], *, fixture: bo
   """
   if fixture:
     return "partial"
-  counted = [(check, found) for check, found in _counted(checks, examples) if not check.note]
+  counted = [(check, counts) for check, counts in _counted(checks, examples) if not check.note]
   if not counted:
     return "unknown"
-  differences = [found - check.expected for check, found in counted]
+  differences = [counts - check.expected for check, counts in counted]
   if not any(differences):
     return "ok"
-  sequences = [found - check.expected for check, found in counted if not _of_frames(check, examples)]
+  sequences = [counts - check.expected for check, counts in counted if not _of_frames(check, examples)]
   whole = bool(sequences) and not any(sequences)
   return "different" if whole or max(differences) > 0 else "partial"
 
 
 def _counted(checks: Sequence[Check], examples: Sequence[Example]) -> list[tuple[Check, int]]:
-  return [(check, found) for check in checks if (found := check.count(examples)) is not None]
+  return [(check, counts) for check in checks if (counts := check.count(examples)) is not None]
 
 
 def _of_frames(check: Check, examples: Sequence[Example]) -> bool:

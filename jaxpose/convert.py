@@ -33,8 +33,8 @@ def load_martinez(state: StateDict) -> tuple[Lifter, dict[str, Any]]:
   stats = {"trunk": {"stem": _layer(state, "w1", "batch_norm1", params=False)}}
   for i in range(stages):
     names = {name: (f"linear_stages.{i}.w{n}", f"linear_stages.{i}.batch_norm{n}") for n, name in _LAYERS}
-    params["trunk"][f"block_{i}"] = {name: _layer(state, *own, params=True) for name, own in names.items()}
-    stats["trunk"][f"block_{i}"] = {name: _layer(state, *own, params=False) for name, own in names.items()}
+    params["trunk"][f"block_{i}"] = {name: _layer(state, *layers, params=True) for name, layers in names.items()}
+    stats["trunk"][f"block_{i}"] = {name: _layer(state, *layers, params=False) for name, layers in names.items()}
   lifter = mlp.martinez(joints, width=width, trunk_blocks=stages, predict_root=predicted == joints)
   return lifter, {"params": params, "batch_stats": stats}
 

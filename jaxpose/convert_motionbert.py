@@ -45,16 +45,16 @@ def load_motionbert(
 
 def read_state(path: str) -> State:
   """The model's state dict in a torch or safetensors file, without "module." prefixes."""
-  found = safetensors_file.read(path) if safetensors_file.is_safetensors(path) else torch_file.read(path)
-  wrapper = next((k for k in _WRAPPERS if isinstance(found, dict) and isinstance(found.get(k), dict)), None)
-  state = found[wrapper] if wrapper else found
+  content = safetensors_file.read(path) if safetensors_file.is_safetensors(path) else torch_file.read(path)
+  wrapper = next((k for k in _WRAPPERS if isinstance(content, dict) and isinstance(content.get(k), dict)), None)
+  state = content[wrapper] if wrapper else content
   arrays = isinstance(state, dict) and all(isinstance(v, np.ndarray) for v in state.values())
   if not arrays or not state:
-    held = (
-      f"a dict of {', '.join(map(str, list(found)[:8]))}" if isinstance(found, dict) else f"a {type(found).__name__}"
-    )
+    is_dict = isinstance(content, dict)
+    holds = f"a dict of {', '.join(map(str, list(content)[:8]))}" if is_dict else f"a {type(content).__name__}"
     raise ValueError(
-      f"{path}: holds no state dict: expected tensors by name, or these under one of {', '.join(_WRAPPERS)}; got {held}"
+      f"{path}: holds no state dict: expected tensors by name, or these under one of {', '.join(_WRAPPERS)}; "
+      f"got {holds}"
     )
   return {str(k).removeprefix("module."): v for k, v in state.items()}
 
@@ -125,10 +125,10 @@ def to_torch_state_dict(variables: Mapping[str, Any], *, prefix: str = "") -> St
   """
   flat, depth = {}, 0
   for part in ("trunk", "head"):
-    own = dict(_flat(variables["params"].get(part, {})))
-    stacked = {path.removeprefix("layers/"): array for path, array in own.items() if path.startswith("layers/")}
+    tensors = dict(_flat(variables["params"].get(part, {})))
+    stacked = {path.removeprefix("layers/"): array for path, array in tensors.items() if path.startswith("layers/")}
     count = len(next(iter(stacked.values()), ()))
-    flat |= {path: array for path, array in own.items() if not path.startswith("layers/")}
+    flat |= {path: array for path, array in tensors.items() if not path.startswith("layers/")}
     flat |= {f"layers/{depth + i}/{leaf}": array[i] for leaf, array in stacked.items() for i in range(count)}
     depth += count
   names = _names(depth)

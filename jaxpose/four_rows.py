@@ -40,31 +40,31 @@ def run(table: Mapping[str, Row], data_dir: str, target: str, stride: int = 1, p
   """
   label, data, clips = runs.load_target(next(iter(table.values())).trained, data_dir, target, stride)
   for name, row in table.items():
-    if (own := targets.choose(row.trained, label)[1]) != data:
+    if (its := targets.choose(row.trained, label)[1]) != data:
       raise ValueError(
-        f"row {name!r} defines target {label!r} as {own}, the first row as {data}; train both on one config"
+        f"row {name!r} defines target {label!r} as {its}, the first row as {data}; train both on one config"
       )
   predictions, reports = {}, {}
   for name, row in table.items():
     predictions[name], timing = runs.predict(row.trained, clips, adapt=row.adapt)
-    told: dict[str, Any] = dict(protocol=protocol, adapt=row.adapt, built=source.facts(data.dataset, data_dir))
-    scored = runs.score(row.trained, label, data, clips, predictions[name], **told)
+    options: dict[str, Any] = dict(protocol=protocol, adapt=row.adapt, built=source.facts(data.dataset, data_dir))
+    scored = runs.score(row.trained, label, data, clips, predictions[name], **options)
     reports[name] = {**scored, "timing": timing}
   first = next(iter(reports))
-  for name, own in reports.items():
+  for name, scores in reports.items():
     if name != first:
-      own["against_first"] = {m: bootstrap.paired_difference(own, reports[first], m) for m in METRICS}
+      scores["against_first"] = {m: bootstrap.paired_difference(scores, reports[first], m) for m in METRICS}
   return clips, predictions, reports
 
 
 def text(reports: Mapping[str, dict[str, Any]], markdown: bool = False) -> str:
   """The table: each metric with its 95 % interval, and the paired difference in MPJPE to the first row."""
   lines = [["", *METRICS, "difference (mm)", "seconds"]]
-  for name, own in reports.items():
-    paired = own.get("against_first", {}).get("mpjpe_mm")
+  for name, scores in reports.items():
+    paired = scores.get("against_first", {}).get("mpjpe_mm")
     gain = "" if paired is None else report.number(paired["difference"], (paired["low"], paired["high"]))
-    cells = [report.cell(own, m) for m in METRICS]
-    lines.append([name, *cells, gain, f"{own['timing']['seconds_per_instance']:.5f}"])
+    cells = [report.cell(scores, m) for m in METRICS]
+    lines.append([name, *cells, gain, f"{scores['timing']['seconds_per_instance']:.5f}"])
   return report.grid(lines, markdown)
 
 
@@ -110,11 +110,11 @@ def _truth(clip: Clip) -> np.ndarray:
 def _spread(clips: Sequence[Clip], predicted: Sequence[np.ndarray], count: int) -> list[tuple[int, int]]:
   """(clip, frame) pairs at even percentiles of the error, no motion twice if it can be helped."""
   places, errors = [], []
-  for c, (clip, own) in enumerate(zip(clips, predicted)):
+  for c, (clip, poses) in enumerate(zip(clips, predicted)):
     root = clip.skeleton.root
     truth = _truth(clip)
     truth = truth - truth[:, root : root + 1]
-    error = np.linalg.norm(own - own[:, root : root + 1] - truth, axis=-1).mean(-1)
+    error = np.linalg.norm(poses - poses[:, root : root + 1] - truth, axis=-1).mean(-1)
     frames = np.flatnonzero(clip.valid)
     places += [(c, int(t)) for t in frames]
     errors += error[frames].tolist()

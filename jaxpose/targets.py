@@ -18,11 +18,11 @@ def choose(
   name. Raises ValueError, listing the targets, for an unknown name without splits.
   """
   targets = trained.config.targets
-  found = [(k, v) for k, v in targets.items() if name in ("", k, v.dataset)]
+  matching = [(k, v) for k, v in targets.items() if name in ("", k, v.dataset)]
   given: dict[str, Any] = {"splits": tuple(splits), "rig": rig, "fps": None if fps is None else float(fps)}
   changes = {key: value for key, value in given.items() if value}
-  if found:
-    called, data = found[0]
+  if matching:
+    called, data = matching[0]
     return (data.dataset, _changed(data, changes)) if changes else (called, data)
   if not splits:
     known = ", ".join(f"{k} ({v.dataset})" for k, v in targets.items())

@@ -77,12 +77,12 @@ def _errors(clips: list[Clip], poses: list[np.ndarray]) -> dict[str, list[float]
     root, valid = clip.skeleton.root, clip.valid
     limbs = [i for i, n in enumerate(clip.skeleton.names) if any(word in n for word in LIMBS)]
     shown, truth = (x[valid] - x[valid][:, root : root + 1] for x in (pose, clip.joints_3d))
-    found = (
+    by_joint = (
       metrics.mpjpe(shown, truth),
       metrics.pa_mpjpe(shown, truth),
       metrics.pa_mpjpe(shown[:, limbs], truth[:, limbs]),
     )
-    for name, values in zip(out, found):
+    for name, values in zip(out, by_joint):
       out[name].append(1000 * float(np.mean(values)))
     out["frames"].append(int(valid.sum()))
   return out

@@ -24,17 +24,19 @@ def summary(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   out = []
   for target in dict.fromkeys(c["target"] for c in cells):
     for row in dict.fromkeys(c["row"] for c in cells):
-      own = [c for c in cells if (c["target"], c["row"]) == (target, row)]
-      base = [next(b for b in cells if (b["target"], b["row"], b["seed"]) == (target, "none", c["seed"])) for c in own]
-      by_clip = np.array([np.divide(c["mpjpe_mm"], b["mpjpe_mm"]) for c, b in zip(own, base)])  # [seeds, clips]
-      ratios = {m: [_mean(c, m) / _mean(b, m) for c, b in zip(own, base)] for m in METRICS}
+      with_row = [c for c in cells if (c["target"], c["row"]) == (target, row)]
+      base = [
+        next(b for b in cells if (b["target"], b["row"], b["seed"]) == (target, "none", c["seed"])) for c in with_row
+      ]
+      by_clip = np.array([np.divide(c["mpjpe_mm"], b["mpjpe_mm"]) for c, b in zip(with_row, base)])  # [seeds, clips]
+      ratios = {m: [_mean(c, m) / _mean(b, m) for c, b in zip(with_row, base)] for m in METRICS}
       out.append({
-        "target": target, "row": row, "seeds": len(own),
-        **{m: float(np.mean([_mean(c, m) for c in own])) for m in METRICS},
+        "target": target, "row": row, "seeds": len(with_row),
+        **{m: float(np.mean([_mean(c, m) for c in with_row])) for m in METRICS},
         **{f"ratio_{m}": float(np.mean(ratios[m])) for m in METRICS},
         "worst_seed": float(np.max(ratios["mpjpe_mm"])),
         "worse_sequences": float((by_clip > WORSE).mean()), "worst_tenth": float(np.quantile(by_clip, 0.9)),
-        "ms": 1000 * float(np.median([c["seconds"] for c in own])),
+        "ms": 1000 * float(np.median([c["seconds"] for c in with_row])),
       })  # fmt: skip
   return out
 
@@ -43,11 +45,11 @@ def text(table: Sequence[dict[str, Any]]) -> str:
   """Markdown: a line a target, a pair of columns a row; the mean over targets last."""
   rows = [r for r in dict.fromkeys(t["row"] for t in table) if r != "none"]
   lines = [["target", "none, mm", *rows], ["---"] * (len(rows) + 2)]
-  found = {(t["target"], t["row"]): t for t in table}
+  by_target = {(t["target"], t["row"]): t for t in table}
   for target in dict.fromkeys(t["target"] for t in table):
-    none = found[target, "none"]
+    none = by_target[target, "none"]
     lines.append([target, f"{none['mpjpe_mm']:.1f} / {none['pa_mpjpe_mm']:.1f}"])
-    lines[-1] += [_ratio(found[target, r]) for r in rows]
+    lines[-1] += [_ratio(by_target[target, r]) for r in rows]
   for what, of in (("mean", np.mean), ("largest", np.max)):
     pairs = [[of([t[f"ratio_{m}"] for t in table if t["row"] == r]) for m in METRICS[:2]] for r in rows]
     lines.append([what, "", *(f"{a:.2f} / {b:.2f}" for a, b in pairs)])

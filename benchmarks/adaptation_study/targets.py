@@ -57,9 +57,9 @@ def values_of(kind: str, steps: int, seed: int) -> ConfigDict:
   config.eval_every = max(500, steps // 5 // 500 * 500)
   if kind != "synthetic":
     others = tuple(s for s in HELD_OUT if s != kind)
-    held = tuple(HELD_OUT[s] for s in others)
+    held_out = tuple(HELD_OUT[s] for s in others)
     shared = dict(dataset="cmu_mocap", splits=others, rig="h36m", fps=30.0)
-    config.train, config.validation = dict(shared, exclude=held), dict(shared, include=held)
+    config.train, config.validation = dict(shared, exclude=held_out), dict(shared, include=held_out)
     config.targets = dict(new_poses=dict(shared, splits=(kind,)))
   return config
 

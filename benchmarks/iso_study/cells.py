@@ -174,8 +174,8 @@ def load_all(study: Study, wanted: Sequence[Cell]) -> list[dict[str, Any]]:
   """`load` of each, with its key under "key"; a ValueError where one diverged."""
   result = []
   for one in wanted:
-    found = load(study, one)
-    if found["metrics"] is None:
+    cell = load(study, one)
+    if cell["metrics"] is None:
       raise ValueError(f"{one.run} of seed {one.seed} diverged on {one.target} when adapted by {one.adapt}")
-    result.append({**found, "key": key(study, one)})
+    result.append({**cell, "key": key(study, one)})
   return result

@@ -30,17 +30,23 @@ def _target(study: Study, target: str) -> dict[str, Any]:
   truth = limbs.ratios(poses, skeleton)
   result = {"truth": _numbers(truth, truth)}
   for name in study.rows(NAMES):
-    own = cells.of_seeds(study, METHODS[name], target)
-    predicted = [np.concatenate([p[c.valid] for p, c in zip(cells.predictions(study, one), clips)]) for one in own]
-    found = limbs.ratios(np.concatenate(predicted), skeleton)
-    repeated = {part: np.tile(values, len(own)) for part, values in truth.items()}
-    curves = {part: density(values) for part, values in found.items()}
-    result[name] = {**_numbers(found, repeated), "density": curves, "cells": [cells.key(study, one) for one in own]}
+    of_method = cells.of_seeds(study, METHODS[name], target)
+    predicted = [
+      np.concatenate([p[c.valid] for p, c in zip(cells.predictions(study, one), clips)]) for one in of_method
+    ]
+    by_part = limbs.ratios(np.concatenate(predicted), skeleton)
+    repeated = {part: np.tile(values, len(of_method)) for part, values in truth.items()}
+    curves = {part: density(values) for part, values in by_part.items()}
+    result[name] = {
+      **_numbers(by_part, repeated),
+      "density": curves,
+      "cells": [cells.key(study, one) for one in of_method],
+    }
   return result
 
 
-def _numbers(own: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, Any]:
-  return {"ratios": limbs.summary(own, truth), "asymmetry": limbs.asymmetry(own)}
+def _numbers(ratios: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, Any]:
+  return {"ratios": limbs.summary(ratios, truth), "asymmetry": limbs.asymmetry(ratios)}
 
 
 def density(values: np.ndarray) -> list[float]:
@@ -64,36 +70,36 @@ def render(numbers: dict[str, Any]) -> page.Section:
       "ratios; and the asymmetry of arms and legs, the mean of |log(left / right)|."
     )
   ]
-  for target, own in numbers.items():
-    parts = list(own["truth"]["ratios"])
-    sides = list(own["truth"]["asymmetry"])
+  for target, by_method in numbers.items():
+    parts = list(by_method["truth"]["ratios"])
+    sides = list(by_method["truth"]["asymmetry"])
     lines = [["", *parts, "mean distance", *(f"asymmetry, {s.split()[-1]}" for s in sides)]]
-    for name, row in own.items():
+    for name, row in by_method.items():
       cells_ = [row["ratios"][p] for p in parts]
       spread = [report.number(c["median"], (c["p05"], c["p95"]), 2) for c in cells_]
       error = np.mean([c["error"] for c in cells_])
       lines.append([name, *spread, f"{error:.3f}", *(f"{row['asymmetry'][s]:.3f}" for s in sides)])
-    body += [page.heading(target), page.table(lines), page.picture(_plot(own), f"limb-length ratios, {target}")]
+    body += [page.heading(target), page.table(lines), page.picture(_plot(by_method), f"limb-length ratios, {target}")]
   return page.Section("Figure 5: limb-length ratios", body)
 
 
-def _plot(own: dict[str, Any]):
+def _plot(by_method: dict[str, Any]):
   figure = drawing.figure(10, 5.6)
-  parts = list(own["truth"]["ratios"])
+  parts = list(by_method["truth"]["ratios"])
   places = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
   grid = figure.subplots(2, 3)
   grid[1, 2].set_axis_off()
   for part, place in zip(parts, places):
     axes = grid[place]
-    truth = own["truth"]["ratios"][part]
+    truth = by_method["truth"]["ratios"][part]
     axes.axvspan(truth["p05"], truth["p95"], color=drawing.TRUTH, alpha=0.15, linewidth=0)
     axes.axvline(truth["median"], color=drawing.TRUTH, linewidth=1.2, linestyle="--", label="truth: median, 5 to 95 %")
     top = 0.0
-    for name in [n for n in NAMES if n in own]:
-      curve = np.array(own[name]["density"][part])
+    for name in [n for n in NAMES if n in by_method]:
+      curve = np.array(by_method[name]["density"][part])
       axes.plot(GRID, curve, color=drawing.COLOURS[name], linewidth=1.5, label=name)
       top = max(top, curve.max())
-    summaries = [row["ratios"][part] for row in own.values()]
+    summaries = [row["ratios"][part] for row in by_method.values()]
     low, high = min(x["p05"] for x in summaries), max(x["p95"] for x in summaries)
     axes.set_xlim(low - 0.15 * (high - low), high + 0.15 * (high - low))
     axes.set_ylim(0, 1.08 * top)

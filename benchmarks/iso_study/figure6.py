@@ -83,13 +83,13 @@ def _target(study: Study, target: str, source: list[Clip]) -> dict[str, Any]:
     }
   names: dict[str, Any] = {}
   for name in study.rows(NAMES):
-    own = cells.of_seeds(study, METHODS[name], target)
-    found = [_held_out(cells.predictions(study, one), scored, out) for one in own]
-    judged = [sets["3D poses"]["fitted"](poses) for poses in found]
+    of_method = cells.of_seeds(study, METHODS[name], target)
+    predicted = [_held_out(cells.predictions(study, one), scored, out) for one in of_method]
+    judged = [sets["3D poses"]["fitted"](poses) for poses in predicted]
     shares = [100 * float(taken.mean()) for taken, _ in judged]
     sd = float(np.std(shares, ddof=1)) if len(shares) > 1 else None
     names[name] = {"share": float(np.mean(shares)), "sd_over_seeds": sd, "by_seed": shares, "features": judged[0][1]}
-    names[name]["cells"] = [cells.key(study, one) for one in own]
+    names[name]["cells"] = [cells.key(study, one) for one in of_method]
   return {
     "classifiers": {k: {"accuracy": v["accuracy"], "poses": v["poses"]} for k, v in sets.items()},
     "taken_for_target": {n: {k: v for k, v in row.items() if k != "features"} for n, row in names.items()},
@@ -131,16 +131,16 @@ def render(numbers: dict[str, Any]) -> page.Section:
       "beside true poses of source and target."
     )
   ]
-  for target, own in numbers.items():
+  for target, figure in numbers.items():
     lines = [["classifier of", "held-out accuracy, source (%)", "held-out accuracy, target (%)", "poses held out"]]
-    for kind, row in own["classifiers"].items():
+    for kind, row in figure["classifiers"].items():
       accuracy = [number(row["accuracy"][side]) for side in ("source", "target")]
       lines.append([kind, *accuracy, " + ".join(map(str, row["poses"]["held_out"]))])
     shares = [["predicted 3D poses of", "taken for the target's (%)", "standard deviation over seeds"]]
-    for name, row in own["taken_for_target"].items():
+    for name, row in figure["taken_for_target"].items():
       shares.append([name, number(row["share"]), number(row["sd_over_seeds"])])
     body += [page.heading(target), page.table(lines), page.table(shares)]
-    body.append(page.picture(_plot(own["t_sne"]), f"t-SNE of the classifiers' features, {target}"))
+    body.append(page.picture(_plot(figure["t_sne"]), f"t-SNE of the classifiers' features, {target}"))
   return page.Section("Figure 6: do predictions look like the target's poses?", body)
 
 
@@ -150,9 +150,9 @@ def _plot(t_sne: dict[str, Any]):
   panels = [("3D poses", ["source", "target", name]) for name in SHOWN if name in t_sne["3D poses"]]
   panels.append(("2D inputs", list(t_sne["2D inputs"])))
   for axes, (kind, names) in zip(figure.subplots(1, len(panels)), panels):
-    own = t_sne[kind]
+    points = t_sne[kind]
     for name in names:
-      x, y = np.array(own[name]).T
+      x, y = np.array(points[name]).T
       axes.scatter(x, y, s=8, color=colours[name], alpha=0.75, linewidths=0, label=name)
     axes.set_title(f"{kind}: {names[2]}" if len(names) > 2 else kind, fontsize=10)
     axes.set_xticks([])

@@ -24,21 +24,21 @@ def compute(study: Study) -> dict[str, Any]:
   }
 
 
-def _row(study: Study, own: list[Cell]) -> dict[str, Any]:
-  found = cells.load_all(study, own)
-  root = found[0]["fingerprint"]["root"]
+def _row(study: Study, of_method: list[Cell]) -> dict[str, Any]:
+  loaded = cells.load_all(study, of_method)
+  root = loaded[0]["fingerprint"]["root"]
   parts = {}
-  for part, first in found[0]["per_joint_group"].items():
+  for part, first in loaded[0]["per_joint_group"].items():
     if first["joints"] == [root]:
       continue
-    by_seed = [f["per_joint_group"][part] for f in found]
+    by_seed = [f["per_joint_group"][part] for f in loaded]
     pck = [row["pck_150"] for row in by_seed]
     parts[part] = {
       "mean": float(np.mean(pck)),
       "sd_over_seeds": float(np.std(pck, ddof=1)) if len(pck) > 1 else None,
       "mpjpe_mm": float(np.mean([row["mpjpe_mm"] for row in by_seed])),
     }
-  return {"parts": parts, "cells": [f["key"] for f in found]}
+  return {"parts": parts, "cells": [f["key"] for f in loaded]}
 
 
 def render(numbers: dict[str, Any]) -> page.Section:
@@ -48,29 +48,33 @@ def render(numbers: dict[str, Any]) -> page.Section:
       "over seeds."
     )
   ]
-  for target, own in numbers.items():
-    parts = list(next(iter(own.values()))["parts"])
+  for target, by_method in numbers.items():
+    parts = list(next(iter(by_method.values()))["parts"])
     lines = [["PCK@150 (%)", *(p.replace("_", " ") for p in parts)]]
-    lines += [[name, *(report.number(row["parts"][p]["mean"]) for p in parts)] for name, row in own.items()]
-    body += [page.heading(target), page.picture(_plot(own, parts), f"PCK by body part, {target}"), page.table(lines)]
+    lines += [[name, *(report.number(row["parts"][p]["mean"]) for p in parts)] for name, row in by_method.items()]
+    body += [
+      page.heading(target),
+      page.picture(_plot(by_method, parts), f"PCK by body part, {target}"),
+      page.table(lines),
+    ]
   return page.Section("Figure 7: accuracy by body part", body)
 
 
-def _plot(own: dict[str, Any], parts: list[str]):
+def _plot(by_method: dict[str, Any], parts: list[str]):
   figure = drawing.figure(10, 3.6)
   axes = figure.subplots()
-  width = 0.8 / len(own)
-  for i, (name, row) in enumerate(own.items()):
+  width = 0.8 / len(by_method)
+  for i, (name, row) in enumerate(by_method.items()):
     means = [row["parts"][p]["mean"] for p in parts]
     spread = [row["parts"][p]["sd_over_seeds"] or 0.0 for p in parts]
-    at = np.arange(len(parts)) + (i - (len(own) - 1) / 2) * width
+    at = np.arange(len(parts)) + (i - (len(by_method) - 1) / 2) * width
     axes.bar(at, means, width * 0.92, color=drawing.COLOURS[name], label=name)
     if any(spread):
       axes.errorbar(at, means, spread, fmt="none", ecolor="#222222", elinewidth=0.9)
-  low = min(v["mean"] - (v["sd_over_seeds"] or 0) for row in own.values() for v in row["parts"].values())
+  low = min(v["mean"] - (v["sd_over_seeds"] or 0) for row in by_method.values() for v in row["parts"].values())
   axes.set_ylim(max(0.0, np.floor((low - 5) / 10) * 10), 100)
   axes.set_xticks(range(len(parts)), [p.replace("_", " ") for p in parts])
   axes.set_ylabel("PCK@150 (%)")
   drawing.plain(axes)
-  figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(own), frameon=False)
+  figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(by_method), frameon=False)
   return figure

@@ -29,19 +29,19 @@ def ratios(poses: Float[np.ndarray, "N J 3"], skeleton: Skeleton) -> dict[str, F
   }
 
 
-def summary(own: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def summary(predicted: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
   """Of each ratio: median, 5th and 95th percentile, and the mean distance of a pose's ratio from its true one."""
   result = {}
-  for name, values in own.items():
+  for name, values in predicted.items():
     low, median, high = (float(q) for q in np.quantile(values, [0.05, 0.5, 0.95]))
     error = float(np.abs(values - truth[name]).mean())
     result[name] = {"median": median, "p05": low, "p95": high, "error": error}
   return result
 
 
-def asymmetry(own: dict[str, np.ndarray]) -> dict[str, float]:
+def asymmetry(ratios: dict[str, np.ndarray]) -> dict[str, float]:
   """The mean of |log(left ratio / right ratio)| over poses, by part: 0 for a body whose sides are alike."""
-  return {part: float(np.abs(np.log(own[f"{part}, left"] / own[f"{part}, right"])).mean()) for part in PARTS}
+  return {part: float(np.abs(np.log(ratios[f"{part}, left"] / ratios[f"{part}, right"])).mean()) for part in PARTS}
 
 
 def _length(poses: np.ndarray, bone, skeleton: Skeleton) -> np.ndarray:

@@ -55,12 +55,14 @@ _STREAMS = {"clip": "a clip", "camera": "what a camera sees of a subject", "subj
 
 
 def _describe(method: Method) -> str:
-  own = method.adapt
+  settings = method.adapt
   text = [
     f"solves for each instance of the {method.run} run by its keypoints and the person's bones",
-    f"poses expected to be wrong by {own.prior_m:g} m",
-    "keypoints by how much they tremble" if own.noise is None else f"keypoints by {own.noise:g} of the person's extent",
+    f"poses expected to be wrong by {settings.prior_m:g} m",
+    "keypoints by how much they tremble"
+    if settings.noise is None
+    else f"keypoints by {settings.noise:g} of the person's extent",
   ]
-  if MODES[own.mode].streams:
-    text.append(f"a stream is {_STREAMS[own.stream]} and learns the bones")
+  if MODES[settings.mode].streams:
+    text.append(f"a stream is {_STREAMS[settings.stream]} and learns the bones")
   return ", ".join(text) + "."

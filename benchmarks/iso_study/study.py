@@ -110,8 +110,8 @@ def _head(facts: dict[str, Any]) -> page.Section:
       [
         ["target", "motions", "clips", "frames scored, a seed", "frames that online modes see, a seed"],
         *(
-          [name, *(str(own[k]) for k in ("motions", "clips", "frames_scored", "frames_online"))]
-          for name, own in facts["targets"].items()
+          [name, *(str(size[k]) for k in ("motions", "clips", "frames_scored", "frames_online"))]
+          for name, size in facts["targets"].items()
         ),
       ]
     ),
@@ -125,7 +125,7 @@ def _all(study: Study, wanted: list[cells.Cell]) -> dict[str, Any]:
   """Every cell's own numbers by key: what it is, metrics, intervals, timing and fingerprint."""
   result = {}
   for one in wanted:
-    found = cells.load(study, one)
+    cell = cells.load(study, one)
     kept = ("cell", "metrics", "intervals", "timing", "fingerprint")
-    result[cells.key(study, one)] = {k: found[k] for k in kept if k in found}
+    result[cells.key(study, one)] = {k: cell[k] for k in kept if k in cell}
   return result

@@ -26,14 +26,14 @@ def rows(study: Study, target: str, names: tuple[str, ...], noise_px: float = 0.
   """Each row's numbers on a target, and its comparison with the first row."""
   result, first = {}, None
   for name in names:
-    found = cells.load_all(study, cells.of_seeds(study, METHODS[name], target, noise_px))
-    values, frames, clusters = statistics.table(found, list(METRICS))
-    first = (found, values) if first is None else first
-    report.check_comparable(found[0], first[0][0])
-    result[name] = {"cells": [f["key"] for f in found], "seconds_per_instance": _seconds(found)}
+    loaded = cells.load_all(study, cells.of_seeds(study, METHODS[name], target, noise_px))
+    values, frames, clusters = statistics.table(loaded, list(METRICS))
+    first = (loaded, values) if first is None else first
+    report.check_comparable(loaded[0], first[0][0])
+    result[name] = {"cells": [f["key"] for f in loaded], "seconds_per_instance": _seconds(loaded)}
     draws = statistics.resample(values, frames, clusters) if values[..., 0].size > 1 else None
     for m, metric in enumerate(METRICS):
-      by_seed = [f["metrics"][metric] for f in found]
+      by_seed = [f["metrics"][metric] for f in loaded]
       result[name][metric] = {
         "mean": float(np.mean(by_seed)),
         "interval": None if draws is None else statistics.interval(draws[:, m]),
@@ -42,22 +42,22 @@ def rows(study: Study, target: str, names: tuple[str, ...], noise_px: float = 0.
       }
       if name != names[0]:
         better = metric in ("pck_150", "auc")
-        own = statistics.compare(values[..., m], first[1][..., m], frames, clusters, higher_is_better=better)
-        result[name][metric]["against_first"] = own
+        paired = statistics.compare(values[..., m], first[1][..., m], frames, clusters, higher_is_better=better)
+        result[name][metric]["against_first"] = paired
     if name != names[0]:
-      worse, count = statistics.worse_groups(values[..., 0], first[1][..., 0], frames, _cameras(found[0]))
+      worse, count = statistics.worse_groups(values[..., 0], first[1][..., 0], frames, _cameras(loaded[0]))
       result[name]["mpjpe_mm"]["against_first"].update(worse_streams=worse, streams=count)
   return result
 
 
-def _cameras(found: dict[str, Any]) -> list[str]:
+def _cameras(report_of_seed: dict[str, Any]) -> list[str]:
   """The stream "camera" of each sequence of a report, in the order of statistics.table: subject/camera."""
-  parts = [name.split("/") for name in sorted(found["per_sequence"])]
-  return [f"{own[0]}/{own[-1]}" for own in parts]
+  parts = [name.split("/") for name in sorted(report_of_seed["per_sequence"])]
+  return [f"{names[0]}/{names[-1]}" for names in parts]
 
 
-def _seconds(found: list[dict]) -> float:
-  return float(np.median([f["timing"]["seconds_per_instance"] for f in found]))
+def _seconds(reports: list[dict]) -> float:
+  return float(np.median([f["timing"]["seconds_per_instance"] for f in reports]))
 
 
 def render(numbers: dict[str, Any]) -> page.Section:
@@ -70,14 +70,14 @@ def render(numbers: dict[str, Any]) -> page.Section:
       "not millimetres."
     )
   ]
-  for target, own in numbers.items():
-    body += [page.heading(target), page.table(lines(own))]
-    if len(own) > 1:
-      body.append(page.picture(_plot(own), f"MPJPE over Baseline, {target}"))
+  for target, by_method in numbers.items():
+    body += [page.heading(target), page.table(lines(by_method))]
+    if len(by_method) > 1:
+      body.append(page.picture(_plot(by_method), f"MPJPE over Baseline, {target}"))
   return page.Section("Table 3: what adaptation gains", body)
 
 
-def lines(own: dict[str, Any]) -> list[list[str]]:
+def lines(by_method: dict[str, Any]) -> list[list[str]]:
   """The table's cells as text."""
   result = [
     [
@@ -85,7 +85,7 @@ def lines(own: dict[str, Any]) -> list[list[str]]:
       "cameras' streams made worse", "paper: MPJPE", "paper: ratio",
     ]
   ]  # fmt: skip
-  for name, row in own.items():
+  for name, row in by_method.items():
     against = row["mpjpe_mm"].get("against_first")
     paper = PAPER.get(name, {}).get("mpjpe_mm")
     result.append(
@@ -103,13 +103,13 @@ def lines(own: dict[str, Any]) -> list[list[str]]:
   return result
 
 
-def _plot(own: dict[str, Any]):
-  names = [n for n in own if "against_first" in own[n]["mpjpe_mm"]]
+def _plot(by_method: dict[str, Any]):
+  names = [n for n in by_method if "against_first" in by_method[n]["mpjpe_mm"]]
   figure = drawing.figure(7.5, 0.9 + 0.36 * len(names))
   axes = figure.subplots()
   axes.axvline(1, color=drawing.COLOURS["Baseline"], linewidth=1, linestyle="--")
   for at, name in enumerate(reversed(names)):
-    against = own[name]["mpjpe_mm"]["against_first"]
+    against = by_method[name]["mpjpe_mm"]["against_first"]
     if against["ratio_interval"]:
       axes.hlines(at, *against["ratio_interval"], color=drawing.COLOURS[name], linewidth=2.5)
     axes.plot(against["ratio"], at, "o", color=drawing.COLOURS[name], markersize=7)

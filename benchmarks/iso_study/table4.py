@@ -27,11 +27,11 @@ def render(numbers: dict[str, Any]) -> page.Section:
       "those of a loop over single instances on a TITAN X."
     )
   ]
-  for target, own in numbers.items():
+  for target, by_method in numbers.items():
     lines = [
       ["", "PCK@150 (%)", "AUC (%)", "MPJPE (mm)", "seconds an instance", "instances a second", "paper: seconds"]
     ]
-    for name, row in own.items():
+    for name, row in by_method.items():
       seconds = row["seconds_per_instance"]
       metrics = [report.number(row[m]["mean"], row[m]["interval"]) for m in ("pck_150", "auc", "mpjpe_mm")]
       paper = report.number(PAPER.get(name, {}).get("seconds_per_instance"), digits=3)

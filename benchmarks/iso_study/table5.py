@@ -33,9 +33,9 @@ def render(numbers: dict[str, Any]) -> page.Section:
   lines = [["", *(f"{metric}, {px} px" for metric in ("MPJPE (mm)", "PCK@150 (%)") for px in numbers["noise"])]]
   lines[0] += [f"ratio to Baseline, {px} px" for px in numbers["noise"]]
   for name in next(iter(numbers["noise"].values())):
-    own = [rows[name] for rows in numbers["noise"].values()]
-    line = [name, *(report.number(r[m]["mean"]) for m in ("mpjpe_mm", "pck_150") for r in own)]
-    ratios = [r["mpjpe_mm"].get("against_first") for r in own]
+    by_noise = [rows[name] for rows in numbers["noise"].values()]
+    line = [name, *(report.number(r[m]["mean"]) for m in ("mpjpe_mm", "pck_150") for r in by_noise)]
+    ratios = [r["mpjpe_mm"].get("against_first") for r in by_noise]
     lines.append([*line, *("" if a is None else report.number(a["ratio"], a["ratio_interval"], 3) for a in ratios)])
   text = (
     f"Target {numbers['target']}. Normal noise on the ground-truth 2D keypoints of the target, standard deviation in "

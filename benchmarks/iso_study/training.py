@@ -19,21 +19,22 @@ def runs(settings: Settings) -> dict[tuple[str, int], Trained]:
   result = {}
   for seed in settings.seeds:
     for kind in settings.kinds:
-      own, workdir = config(settings, kind, seed), settings.run_dir(kind, seed)
-      _check_same(own, workdir)
-      if own.num_steps not in checkpoint.steps(workdir):
-        print(f"training {kind}, seed {seed}, for {own.num_steps} steps in {workdir}", flush=True)
-        loop.train(own, workdir, *(experiment.load_clips(c, settings.data_dir) for c in (own.train, own.validation)))
+      wanted, workdir = config(settings, kind, seed), settings.run_dir(kind, seed)
+      _check_same(wanted, workdir)
+      if wanted.num_steps not in checkpoint.steps(workdir):
+        print(f"training {kind}, seed {seed}, for {wanted.num_steps} steps in {workdir}", flush=True)
+        clips = (experiment.load_clips(c, settings.data_dir) for c in (wanted.train, wanted.validation))
+        loop.train(wanted, workdir, *clips)
       result[kind, seed] = experiment.load(workdir)
   return result
 
 
-def _check_same(own: Config, workdir: str) -> None:
+def _check_same(wanted_config: Config, workdir: str) -> None:
   path = pathlib.Path(workdir) / "config.json"
   if not path.exists():
     return
-  found, wanted = (configs.to_dict(c) for c in (configs.from_dict(json.loads(path.read_text())), own))
-  different = [name for name in wanted if found[name] != wanted[name]]
+  present, wanted = (configs.to_dict(c) for c in (configs.from_dict(json.loads(path.read_text())), wanted_config))
+  different = [name for name in wanted if present[name] != wanted[name]]
   if different:
-    lines = ", ".join(f"{n} is {found[n]!r} and not {wanted[n]!r}" for n in different)
+    lines = ", ".join(f"{n} is {present[n]!r} and not {wanted[n]!r}" for n in different)
     raise ValueError(f"{workdir} holds a run of another config: {lines}; choose another --workdir")

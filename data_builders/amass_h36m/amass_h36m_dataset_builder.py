@@ -67,16 +67,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = pathlib.Path(dl_manager.manual_dir)
     not_motions = {folder / body_models.FOLDER, pathlib.Path(self._body_models or folder / body_models.FOLDER)}
-    found = sources.files(folder, None, (".npz",), self, lambda name: name.endswith(archives.ZIPS + archives.TARS))
-    found = {n: path for n, path in found.items() if not_motions.isdisjoint((folder / n).parents)}
+    raw = sources.files(folder, None, (".npz",), self, lambda name: name.endswith(archives.ZIPS + archives.TARS))
+    raw = {n: path for n, path in raw.items() if not_motions.isdisjoint((folder / n).parents)}
     skipped, aside = self.info.metadata["skipped"], {}
-    motions = self._chosen(found, folder, aside)
+    motions = self._chosen(raw, folder, aside)
     bodies = body_models.load(folder, self._body_models, self._regressor, joints=(52, 55), without=_WITHOUT)
     self.info.metadata["notes"] += bodies.notes
 
     def read(name: str) -> Motion:
       subset, subject, stem = motions[name]
-      parameters = motion_file.read(found[name], name)
+      parameters = motion_file.read(raw[name], name)
       joints, fps = joints_at(parameters, bodies, self._fps, name)
       return with_gaps(
         np.ascontiguousarray(joints, np.float32),
@@ -99,11 +99,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return subsets.split_of(subset) if self._splits == "official" else subset
 
   def _chosen(
-    self, found: sources.Files, folder: pathlib.Path, skipped: dict[str, str]
+    self, files: sources.Files, folder: pathlib.Path, skipped: dict[str, str]
   ) -> dict[str, tuple[str, str, str]]:
     """{file: (data set, subject, motion)} of the files to read; the others go to `skipped`, whole data sets as one."""
     motions, first, unsplit = {}, {}, collections.Counter()
-    for name in found:
+    for name in files:
       place = subsets.of_path(name, folder.resolve().name)
       if place is None:
         skipped[name] = "no folder above it has the name of one of AMASS's data sets"
@@ -123,7 +123,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if not motions:
       reason = next((f"; the first: {n}: {r}" for n, r in skipped.items()), "")
       raise ValueError(
-        f"no motion of AMASS to store from {folder} ({len(found)} .npz files found{reason}); expected "
+        f"no motion of AMASS to store from {folder} ({len(files)} .npz files found{reason}); expected "
         "DATASET/SUBJECT/MOTION_poses.npz, or the archives as they were downloaded"
       )
     return motions

@@ -33,11 +33,11 @@ def of_path(path: str, above: str = "") -> tuple[str, str, str] | None:
   """
   *folders, file = path.split("/")
   folders = [above, *(f.removesuffix(".zip").removesuffix(".bz2").removesuffix(".tar") for f in folders)]
-  found = [i for i, f in enumerate(folders) if f.lower() in _BY_SPELLING]
-  if not found or found[-1] == len(folders) - 1:
+  named = [i for i, f in enumerate(folders) if f.lower() in _BY_SPELLING]
+  if not named or named[-1] == len(folders) - 1:
     return None
   stem = file.removesuffix(".npz").removesuffix("_poses").removesuffix("_stageii")
-  return _BY_SPELLING[folders[found[-1]].lower()], "/".join(folders[found[-1] + 1 :]), stem
+  return _BY_SPELLING[folders[named[-1]].lower()], "/".join(folders[named[-1] + 1 :]), stem
 
 
 def split_of(subset: str) -> str | None:

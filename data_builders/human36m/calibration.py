@@ -19,16 +19,16 @@ Cameras = dict[str, dict[str, Camera]]  # subject -> camera id -> its camera
 
 def published() -> Cameras:
   """The calibration that VideoPose3D and its line carry as constants."""
-  found: Cameras = {}
+  cameras: Cameras = {}
   for subject, extrinsics in calibration.H36M_EXTRINSICS.items():
-    found[subject] = {}
+    cameras[subject] = {}
     for camera_id, ((w, x, y, z), position_mm) in zip(CAMERA_IDS, extrinsics):
       rotation = Rotation.from_quat([x, y, z, w]).as_matrix().T  # the quaternion turns camera axes into the world's
       position = np.array(position_mm) / 1000
-      found[subject][camera_id] = geometry.create(
+      cameras[subject][camera_id] = geometry.create(
         **calibration.H36M_INTRINSICS[camera_id], rotation=rotation, position=position
       )
-  return found
+  return cameras
 
 
 def from_metadata(text: str, where: str) -> Cameras:
@@ -39,8 +39,8 @@ def from_metadata(text: str, where: str) -> Cameras:
   `dbcameras` are an older calibration. Image sizes are the published ones: the file's own, for S7, nobody uses.
   Raises ValueError, naming `where`, for a file without this list.
   """
-  found = re.search(r"<w0>\s*\[([^\]<]*)\]\s*</w0>", text)
-  numbers = np.array([float(n) for n in _NUMBER.findall(found.group(1))]) if found else np.zeros(0)
+  match = re.search(r"<w0>\s*\[([^\]<]*)\]\s*</w0>", text)
+  numbers = np.array([float(n) for n in _NUMBER.findall(match.group(1))]) if match else np.zeros(0)
   if numbers.size != _COUNT:
     raise ValueError(
       f"{where} holds {numbers.size} numbers in <w0>, expected {_COUNT}; take metadata.xml from the toolbox "

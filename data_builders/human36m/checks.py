@@ -42,9 +42,9 @@ def of_subjects(without_corrupt: bool) -> tuple[Check, ...]:
   corrupt = next(t for t in takes.TAKES[takes.CORRUPT[0]] if t.name == takes.CORRUPT[1])
   checks = []
   for subject in takes.SUBJECTS:
-    own = counted(subject)
-    checks.append(Check(f"{subject}: takes", len(own), _VIDEOPOSE3D, distinct(subject)))
-    checks.append(Check(f"{subject}: frames", 4 * sum(t.frames for t in own), _METADATA, frames(subject)))
+    counts = counted(subject)
+    checks.append(Check(f"{subject}: takes", len(counts), _VIDEOPOSE3D, distinct(subject)))
+    checks.append(Check(f"{subject}: frames", 4 * sum(t.frames for t in counts), _METADATA, frames(subject)))
   number = sum(len(counted(s)) for s in takes.SUBJECTS)
   checks.append(Check("clips (takes and cameras)", 4 * number, "four cameras a take", len))
   checks.append(Check("frames of S1 S5 S6 S7 S8, training", total(takes.TRAIN), _METADATA, together(takes.TRAIN)))

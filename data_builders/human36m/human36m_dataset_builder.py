@@ -105,9 +105,9 @@ def _official(builder: Builder, folder: str, cameras: Cameras, skipped: dict[str
 
 def _derived(builder: Builder, folder: str, config: str, cameras: Cameras, skipped: dict[str, str]):
   wanted = (videopose3d.FILE_3D, videopose3d.file_2d(config))
-  found = sources.files(folder, None, wanted, builder)
-  poses, keypoints = (_one(found, file, folder, skipped) for file in wanted)
-  loaded = videopose3d.load(found[poses], found[keypoints], poses, keypoints)
+  raw = sources.files(folder, None, wanted, builder)
+  poses, keypoints = (_one(raw, file, folder, skipped) for file in wanted)
+  loaded = videopose3d.load(raw[poses], raw[keypoints], poses, keypoints)
   by_subject = videopose3d.names(loaded, skipped)
   return sources.splits(
     by_subject, lambda name: videopose3d.clips(loaded, name, cameras), skipped, to_example=features.clip_to_example
@@ -115,9 +115,9 @@ def _derived(builder: Builder, folder: str, config: str, cameras: Cameras, skipp
 
 
 def _motionbert(builder: Builder, folder: str, cameras: Cameras, skipped: dict[str, str]):
-  found = sources.files(folder, None, (motionbert.FILE,), builder)
-  name = _one(found, motionbert.FILE, folder, skipped)
-  parts = motionbert.load(found[name].read_bytes(), name, skipped)
+  raw = sources.files(folder, None, (motionbert.FILE,), builder)
+  name = _one(raw, motionbert.FILE, folder, skipped)
+  parts = motionbert.load(raw[name].read_bytes(), name, skipped)
   split_of = {source: split for split, part in parts.items() for source in part.spans}
   by_split = {split: [s for s in part.spans if split_of[s] == split] for split, part in parts.items()}
   return sources.splits(
@@ -128,9 +128,9 @@ def _motionbert(builder: Builder, folder: str, cameras: Cameras, skipped: dict[s
   )
 
 
-def _one(found: sources.Files, file: str, folder: str, skipped: dict[str, str]) -> str:
+def _one(files: sources.Files, file: str, folder: str, skipped: dict[str, str]) -> str:
   """The name under which a file was found; copies are put in `skipped`."""
-  names = [name for name in found if name.rpartition("/")[2] == file]
+  names = [name for name in files if name.rpartition("/")[2] == file]
   if not names:
     raise ValueError(f"{folder} holds no {file}; data_builders/human36m/README.md says where it comes from")
   skipped.update({name: f"a second copy of {names[0]}" for name in names[1:]})

@@ -30,14 +30,14 @@ def write(folder: pathlib.Path, zipped: bool = False) -> None:
 def camera(subject: str, camera_id: str) -> dict[str, Any]:
   """R, T (mm), f, c, k, p of a camera in the file's conventions, float64: X_camera = R (X_world - T), p reversed."""
   (w, x, y, z), position = calibration.H36M_EXTRINSICS[subject][CAMERA_IDS.index(camera_id)]
-  own = calibration.H36M_INTRINSICS[camera_id]
+  intrinsics = calibration.H36M_INTRINSICS[camera_id]
   return {
     "R": Rotation.from_quat([x, y, z, w]).as_matrix().T,
     "T": np.array(position),
-    "f": np.array(own["focal"]),
-    "c": np.array(own["center"]),
-    "k": np.array(own["radial"]),
-    "p": np.array(own["tangential"][::-1]),
+    "f": np.array(intrinsics["focal"]),
+    "c": np.array(intrinsics["center"]),
+    "k": np.array(intrinsics["radial"]),
+    "p": np.array(intrinsics["tangential"][::-1]),
   }
 
 
@@ -85,8 +85,8 @@ def _w0() -> np.ndarray:
   extrinsics = np.zeros((4, 11, 6))
   for subject in takes.SUBJECTS:
     for c, camera_id in enumerate(CAMERA_IDS):
-      own = camera(subject, camera_id)
-      angles = Rotation.from_matrix(own["R"]).as_euler("XYZ")
-      extrinsics[c, int(subject[1:]) - 1] = [*angles, *own["T"]]
+      published = camera(subject, camera_id)
+      angles = Rotation.from_matrix(published["R"]).as_euler("XYZ")
+      extrinsics[c, int(subject[1:]) - 1] = [*angles, *published["T"]]
   intrinsics = [[*o["f"], *o["c"], *o["k"], *o["p"]] for o in (camera("S1", c) for c in CAMERA_IDS)]
   return np.concatenate([extrinsics.ravel(), np.ravel(intrinsics)])

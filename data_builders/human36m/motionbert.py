@@ -169,7 +169,7 @@ def depth_of_factor(image: np.ndarray, factor: np.ndarray, camera: Camera, steps
 
 def _triangulated(part: Part, source: str, cameras: dict[str, Camera]) -> np.ndarray | None:
   """The root's depth [T] before this source's camera, from all cameras of the take; None where they do not agree."""
-  own = takes.parse_source(source)
+  take = takes.parse_source(source)
   names = [n for n in part.spans if n.rpartition("_ca_")[0] == source.rpartition("_ca_")[0]]
   views = {CAMERA_IDS[takes.parse_source(n).camera - 1]: part.image[part.spans[n], SKELETON.root, :2] for n in names}
   if len(views) < 2 or len({len(v) for v in views.values()}) > 1:
@@ -182,7 +182,7 @@ def _triangulated(part: Part, source: str, cameras: dict[str, Camera]) -> np.nda
     error = np.linalg.norm((np.stack([x, y], -1) / z[:, None] - ray) * camera.focal, axis=-1)
     if not np.median(error) < _TOLERANCE_PX:
       return None
-  camera = cameras[CAMERA_IDS[own.camera - 1]]
+  camera = cameras[CAMERA_IDS[take.camera - 1]]
   return points @ camera.rotation[2].astype(np.float64) + camera.translation[2]
 
 

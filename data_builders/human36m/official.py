@@ -32,8 +32,8 @@ def find(folder: str | os.PathLike, owner: object) -> sources.Files:
   def packed(name: str) -> bool:
     return name.lower().endswith(archives.ZIPS) or bool(_ARCHIVE.fullmatch(name.rpartition("/")[2]))
 
-  found = sources.files(folder, None, (".cdf",), owner, packed)
-  return {name: path for name, path in found.items() if _is_pose(name)}
+  raw = sources.files(folder, None, (".cdf",), owner, packed)
+  return {name: path for name, path in raw.items() if _is_pose(name)}
 
 
 def _is_pose(name: str) -> bool:
@@ -80,12 +80,12 @@ def clips(positions: np.ndarray, subject: str, take: str, cameras: Cameras, wher
   if not np.isfinite(positions).all():
     raise ValueError(f"{where}: NaN or infinity in frame {np.argwhere(~np.isfinite(positions))[0][0]}")
   body = to_h36m_17(positions)
-  found = []
+  views = []
   for camera_id, camera in cameras[subject].items():
     joints, pixels, _, near = rigs.see(body, camera)
     if near.any():
       raise ValueError(f"{where}: frame {near.any(-1).argmax()} lies behind camera {camera_id}; not world millimetres?")
-    found.append(
+    views.append(
       Clip(
         keypoints_2d=pixels,
         confidence=np.ones(pixels.shape[:2], np.float32),
@@ -100,4 +100,4 @@ def clips(positions: np.ndarray, subject: str, take: str, cameras: Cameras, wher
         camera_id=camera_id,
       )
     )
-  return found
+  return views

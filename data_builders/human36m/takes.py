@@ -115,10 +115,10 @@ class Source(NamedTuple):
 @functools.cache
 def parse_source(source: str) -> Source:
   """Raises ValueError for another form, and for a subject, action, subaction or camera that does not exist."""
-  found = re.fullmatch(r"s_(\d\d)_act_(\d\d)_subact_(\d\d)_ca_(\d\d)", source)
-  if found is None:
+  match = re.fullmatch(r"s_(\d\d)_act_(\d\d)_subact_(\d\d)_ca_(\d\d)", source)
+  if match is None:
     raise ValueError(f"source {source!r} has not the form s_09_act_05_subact_02_ca_01")
-  subject, number, subaction, camera = map(int, found.groups())
+  subject, number, subaction, camera = map(int, match.groups())
   takes = {(t.action, t.subaction): t.name for t in TAKES.get(f"S{subject}", ())}
   if (number, subaction) not in takes or not 1 <= camera <= 4:
     raise ValueError(f"source {source!r} names no take of subjects {', '.join(SUBJECTS)} and cameras 01 to 04")

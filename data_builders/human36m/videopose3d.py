@@ -40,16 +40,16 @@ def load(path_3d: str | os.PathLike, path_2d: str | os.PathLike, name_3d: str, n
 
 def names(loaded: Loaded, skipped: dict[str, str]) -> dict[str, list[str]]:
   """{subject: ["S1/Directions 1", ...]} of the takes that both files have; those of one alone are put in `skipped`."""
-  found = {}
+  paired = {}
   for subject in takes.SUBJECTS:  # the keypoints of others, whose poses are withheld, are of no use
-    own, seen = loaded.positions.get(subject, {}), loaded.keypoints.get(subject, {})
+    with_poses, seen = loaded.positions.get(subject, {}), loaded.keypoints.get(subject, {})
     skipped.update(
-      {f"{subject}/{take}": f"{loaded.where_2d} has no keypoints of it" for take in own if take not in seen}
+      {f"{subject}/{take}": f"{loaded.where_2d} has no keypoints of it" for take in with_poses if take not in seen}
     )
-    skipped.update({f"{subject}/{take}": f"{FILE_3D} has no poses of it" for take in seen if take not in own})
-    both = [f"{subject}/{take}" for take in own if take in seen]
-    found |= {subject: both} if both else {}
-  return found
+    skipped.update({f"{subject}/{take}": f"{FILE_3D} has no poses of it" for take in seen if take not in with_poses})
+    both = [f"{subject}/{take}" for take in with_poses if take in seen]
+    paired |= {subject: both} if both else {}
+  return paired
 
 
 def clips(loaded: Loaded, name: str, cameras: Cameras) -> list[Clip]:
@@ -61,10 +61,10 @@ def clips(loaded: Loaded, name: str, cameras: Cameras) -> list[Clip]:
   views = loaded.keypoints[subject][take]
   if len(views) != len(CAMERA_IDS):
     raise ValueError(f"{loaded.where_2d}: {name} has {len(views)} cameras, expected {len(CAMERA_IDS)}")
-  found = official.clips(positions, subject, takes.canonical(take), cameras, f"{FILE_3D}: {name}")
+  taken = official.clips(positions, subject, takes.canonical(take), cameras, f"{FILE_3D}: {name}")
   return [
     _seen_by(clip, np.asarray(points), f"{loaded.where_2d}: {name}, camera {clip.camera_id}")
-    for clip, points in zip(found, views)
+    for clip, points in zip(taken, views)
   ]
 
 

@@ -72,16 +72,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    found = sources.files(folder, self._archive, (".mat", *still_images.SUFFIXES), self)
+    raw = sources.files(folder, self._archive, (".mat", *still_images.SUFFIXES), self)
     skipped = self.info.metadata["skipped"]
     layout = LAYOUTS[self.builder_config.name]
-    name, people = _find(found, layout, f"{folder or self._archive}", skipped)
+    name, people = _find(raw, layout, f"{folder or self._archive}", skipped)
     beside = name.rpartition("/")[0]
     keys = {layout.image.format(number + 1): number for number in range(len(people))}
 
     def read(key: str) -> Clip:
       path = f"{beside}/images/{key}" if beside else f"images/{key}"
-      size, encoded = still_images.look_up(found.get(path), path, self._images)
+      size, encoded = still_images.look_up(raw.get(path), path, self._images)
       return _clip(people[keys[key]], layout, self._occluded, image=path, size=size, encoded=encoded)
 
     split = TRAIN_IMAGES if self.builder_config.name == "lsp" else len(people)
@@ -92,14 +92,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     raise AssertionError("the splits carry their own generators")
 
 
-def _find(found: sources.Files, layout: Layout, where: str, skipped: dict[str, str]) -> tuple[str, np.ndarray]:
+def _find(files: sources.Files, layout: Layout, where: str, skipped: dict[str, str]) -> tuple[str, np.ndarray]:
   """The name of the one joints.mat of the layout's shape, and its values [image, joint, (x, y, flag)]."""
   taken: tuple[str, np.ndarray] | None = None
   others = {}
-  for name in found:
+  for name in files:
     if pathlib.PurePosixPath(name).name != "joints.mat":
       continue
-    joints = np.asarray(matlab.read(found[name], ("joints",), where=name)["joints"])
+    joints = np.asarray(matlab.read(files[name], ("joints",), where=name)["joints"])
     joints = joints[..., None] if joints.ndim == 2 else joints  # MATLAB has no trailing axis of length 1
     people = joints.transpose(layout.axes) if joints.ndim == 3 else joints
     if people.ndim != 3 or people.shape[1:] != (SKELETON.num_joints, 3):

@@ -80,13 +80,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    own = self.builder_config.name != "pstmo"
-    suffixes = (".mat", ".calibration") if own else (pstmo.TRAIN, pstmo.TEST)
-    found = sources.files(folder, self._archive, suffixes, self)
+    from_originals = self.builder_config.name != "pstmo"
+    suffixes = (".mat", ".calibration") if from_originals else (pstmo.TRAIN, pstmo.TEST)
+    raw = sources.files(folder, self._archive, suffixes, self)
     skipped = self.info.metadata["skipped"]
-    train, test = (_official if own else _pstmo)(self, found, skipped)
+    train, test = (_official if from_originals else _pstmo)(self, raw, skipped)
     if not train and not test:
-      wanted = "S1/Seq1/annot.mat, TS1/annot_data.mat" if own else f"{pstmo.TRAIN}, {pstmo.TEST}"
+      wanted = "S1/Seq1/annot.mat, TS1/annot_data.mat" if from_originals else f"{pstmo.TRAIN}, {pstmo.TEST}"
       raise ValueError(f"{folder or self._archive} holds no file of the data set ({wanted}, ... are looked for)")
     readers = {**train, **test}
     splits = {name: list(part) for name, part in (("train", train), ("test", test)) if part}
@@ -111,37 +111,37 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 Readers = dict[str, Callable[[], list[Clip]]]  # a sequence's name -> its clips
 
 
-def _official(builder: Builder, found: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
+def _official(builder: Builder, files: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
   annotation = builder.builder_config.name
-  calibrations = sources.chosen(found, _CALIBRATION, {})
+  calibrations = sources.chosen(files, _CALIBRATION, {})
 
   def train(key: tuple[str, ...], name: str) -> list[Clip]:
     if key not in calibrations:
       raise ValueError(f"{name}: there is no camera.calibration beside it")
     text, number = calibrations[key], (int(key[0]), int(key[1]))
-    cameras = skeletool.parse(found[text].read_bytes(), text)
-    return official.train_clips(found[name], name, cameras, number, annotation, builder.cameras)
+    cameras = skeletool.parse(files[text].read_bytes(), text)
+    return official.train_clips(files[name], name, cameras, number, annotation, builder.cameras)
 
   def test(key: tuple[str, ...], name: str) -> list[Clip]:
-    return [official.test_clip(found[name], name, key[0], annotation)]
+    return [official.test_clip(files[name], name, key[0], annotation)]
 
-  tests = dict(sorted(sources.chosen(found, _TEST, skipped).items()))
+  tests = dict(sorted(sources.chosen(files, _TEST, skipped).items()))
   if ("TS6",) in tests:
     with contextlib.suppress(ValueError):  # a file that cannot be read is left out below, with the reason
-      builder.note_ts6(official.valid_frames(found[tests[("TS6",)]]))
+      builder.note_ts6(official.valid_frames(files[tests[("TS6",)]]))
   return (
-    {n: functools.partial(train, key, n) for key, n in sources.chosen(found, _TRAIN, skipped).items()},
+    {n: functools.partial(train, key, n) for key, n in sources.chosen(files, _TRAIN, skipped).items()},
     {n: functools.partial(test, key, n) for key, n in tests.items()},
   )
 
 
-def _pstmo(builder: Builder, found: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
+def _pstmo(builder: Builder, files: sources.Files, skipped: dict[str, str]) -> tuple[Readers, Readers]:
   train: Readers = {}
   test: Readers = {}
   for which in (pstmo.TRAIN, pstmo.TEST):
-    for name in sources.chosen(found, re.escape(which), skipped).values():
+    for name in sources.chosen(files, re.escape(which), skipped).values():
       try:
-        content = pstmo.read(found[name], name)
+        content = pstmo.read(files[name], name)
       except ValueError as error:
         skipped[name] = str(error)
         continue

@@ -94,14 +94,14 @@ def fitted_camera(pixels: np.ndarray, joints: np.ndarray, where: str) -> Camera:
 
 def _arrays(values: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
   """data_2d [T, 17, 2] in pixels and data_3d [T, 17, 3] in metres."""
-  found = []
+  arrays = []
   for variable, channels in (("data_2d", 2), ("data_3d", 3)):
     if not isinstance(values, Mapping) or variable not in values:
       raise ValueError(f"{where} lacks {variable!r}")
     array = np.asarray(values[variable])
     if array.ndim != 3 or array.shape[1:] != (official.RELEVANT.num_joints, channels):
       raise ValueError(f"{where}: {variable} has shape {array.shape}, expected [frames, 17, {channels}]")
-    found.append(array.astype(np.float64))
-  if len(found[0]) != len(found[1]):
-    raise ValueError(f"{where}: {len(found[0])} frames of data_2d, {len(found[1])} of data_3d")
-  return found[0], found[1] / 1000
+    arrays.append(array.astype(np.float64))
+  if len(arrays[0]) != len(arrays[1]):
+    raise ValueError(f"{where}: {len(arrays[0])} frames of data_2d, {len(arrays[1])} of data_3d")
+  return arrays[0], arrays[1] / 1000

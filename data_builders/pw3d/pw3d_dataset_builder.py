@@ -86,9 +86,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    found = sources.files(folder, self._archive, (".pkl",), self)
+    raw = sources.files(folder, self._archive, (".pkl",), self)
     skipped = self.info.metadata["skipped"]
-    named = sources.chosen(found, _FILE, skipped)
+    named = sources.chosen(raw, _FILE, skipped)
     if not named:
       raise ValueError(
         f"no sequence of 3DPW in {folder or self._archive}; expected sequenceFiles/{SPLITS[0]}/NAME.pkl and so on, as "
@@ -101,7 +101,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     by_split = {s: [name for (split, _), name in named.items() if split == s] for s in SPLITS}
 
     def read(name: str) -> list[Clip]:
-      sequence = sequence_file.parse(found[name].read_bytes(), name)
+      sequence = sequence_file.parse(raw[name].read_bytes(), name)
       stem = name.rpartition("/")[2].removesuffix(".pkl")
       return [
         clip(sequence, person, stem, f"person{i}", name, bodies, self._keypoints)

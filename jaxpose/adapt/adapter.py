@@ -168,8 +168,8 @@ def _spread(function, sharding: NamedSharding | None):
   """function(variables, base_key, rows) on every device of `sharding` for its own rows; nothing is exchanged."""
   if sharding is None:
     return function
-  whole, own = PartitionSpec(), PartitionSpec(sharding.spec[0])
-  specs = dict(mesh=sharding.mesh, in_specs=(whole, whole, own), out_specs=own, check_vma=False)
+  whole, split = PartitionSpec(), PartitionSpec(sharding.spec[0])
+  specs = dict(mesh=sharding.mesh, in_specs=(whole, whole, split), out_specs=split, check_vma=False)
   return jax.shard_map(function, **specs)
 
 

@@ -182,9 +182,9 @@ def _conjugate_gradients(problem: Problem, at: Linear, forward, backward, of_len
   Preconditioned frame by frame by the same with prior_m^2 / 10 in place of the lifter's tau^2 J J', which measured as
   well as the true one, and no worse from a tenth to ten times of it.
   """
-  own = 0.1 * problem.prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2)
-  own += at.lengths @ problem.covariance @ jnp.swapaxes(at.lengths, 1, 2)
-  inverse, _ = jax.vmap(dense.inverse)(own + jnp.eye(own.shape[1])[None])
+  of_pose = 0.1 * problem.prior_m**2 * at.pose @ jnp.swapaxes(at.pose, 1, 2)
+  of_pose += at.lengths @ problem.covariance @ jnp.swapaxes(at.lengths, 1, 2)
+  inverse, _ = jax.vmap(dense.inverse)(of_pose + jnp.eye(of_pose.shape[1])[None])
 
   def precondition(rows):
     return jnp.einsum("tmn,tn->tm", inverse, rows)

@@ -139,7 +139,7 @@ def find(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
   Raises FileNotFoundError if there is none, ValueError if a gender has several: give one model's own folder then.
   """
   root = pathlib.Path(folder)
-  found: dict[str, pathlib.Path] = {}
+  models: dict[str, pathlib.Path] = {}
   for path in sorted(p for suffix in ("*.npz", "*.pkl") for p in root.rglob(suffix)):
     if path.name.startswith("._"):  # macOS adds one to each
       continue
@@ -148,17 +148,17 @@ def find(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
     if len(genders) != 1:
       continue
     (gender,) = genders
-    if gender in found:
+    if gender in models:
       raise ValueError(
-        f"{found[gender]} and {path} are both a {gender} model; give the folder of one kind of model alone"
+        f"{models[gender]} and {path} are both a {gender} model; give the folder of one kind of model alone"
       )
-    found[gender] = path
-  if not found:
+    models[gender] = path
+  if not models:
     raise FileNotFoundError(
       f"no body model in {os.fspath(folder)!r}; expected files such as female/model.npz, SMPLH_MALE.npz or "
       "basicModel_f_lbs_10_207_0_v1.0.0.pkl"
     )
-  return found
+  return models
 
 
 class _Chumpy(types.SimpleNamespace):

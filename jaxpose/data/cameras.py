@@ -65,12 +65,12 @@ def build(name: str, **options) -> Rig:
   """
   if name not in RIGS:
     raise ValueError(f"unknown camera rig {name!r}; known are {', '.join(RIGS)}")
-  own = list(inspect.signature(RIGS[name]).parameters)
+  of_rig = list(inspect.signature(RIGS[name]).parameters)
   placing = ["recentre", "window_s", "max_outside"]
   for option in options:
-    if option not in own + placing:
-      raise ValueError(f"camera rig {name!r} has no option {option!r}; it has {', '.join(own + placing)}")
-  rig = RIGS[name](**{k: v for k, v in options.items() if k in own})
+    if option not in of_rig + placing:
+      raise ValueError(f"camera rig {name!r} has no option {option!r}; it has {', '.join(of_rig + placing)}")
+  rig = RIGS[name](**{k: v for k, v in options.items() if k in of_rig})
   return dataclasses.replace(rig, **{k: v for k, v in options.items() if k in placing})
 
 

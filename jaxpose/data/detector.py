@@ -52,7 +52,7 @@ def detector_noise(
       f"detector_noise: key_frames={key_frames} must be at least 1, std={std}, uniform={uniform} and jitter={jitter} "
       f"not negative, weight={weight} between 0 and 1"
     )
-  keypoints, own = jnp.asarray(batch["keypoints_2d"]), jnp.asarray(batch["confidence"])
+  keypoints, given = jnp.asarray(batch["keypoints_2d"]), jnp.asarray(batch["confidence"])
   frames, joints = keypoints.shape[1:3]
   per_joint = lambda x: np.broadcast_to(np.asarray(x, np.float32), (joints,)).reshape(1, joints, 1)  # noqa: E731
 
@@ -75,8 +75,8 @@ def detector_noise(
   moved = keypoints + delta * half_width[..., None, None]
   return {
     **batch,
-    "keypoints_2d": jnp.where(own[..., None] > 0, moved, keypoints),
-    "confidence": own * certain,
+    "keypoints_2d": jnp.where(given[..., None] > 0, moved, keypoints),
+    "confidence": given * certain,
   }
 
 

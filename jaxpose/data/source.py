@@ -21,19 +21,21 @@ def directory(dataset: str, data_dir: str | os.PathLike) -> epath.Path:
   FileNotFoundError, saying how to build it, if none was.
   """
   root = epath.Path(data_dir) / dataset
-  found = [p.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/dataset_info.json")] if root.exists() else []
+  data_sets = (
+    [p.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/dataset_info.json")] if root.exists() else []
+  )
   # A build that was killed leaves a folder incomplete.XXXX_1.0.0 behind.
-  found = [p for p in found if "incomplete" not in p.name]
-  if not found:
+  data_sets = [p for p in data_sets if "incomplete" not in p.name]
+  if not data_sets:
     raise FileNotFoundError(
       f"no data set {dataset!r} in {os.fspath(data_dir)!r}; "
       f"build it with: jaxpose build_data --dataset={dataset} --data_dir={os.fspath(data_dir)}"
     )
-  configs = sorted({p.parent.name for p in found if p.parent != root})
+  configs = sorted({p.parent.name for p in data_sets if p.parent != root})
   if len(configs) > 1:
     names = ", ".join(f"{dataset}/{config}" for config in configs)
     raise ValueError(f"data set {dataset!r} in {os.fspath(data_dir)!r} was built in several forms; name one of {names}")
-  return max(found, key=lambda p: tfds.core.Version(p.name))
+  return max(data_sets, key=lambda p: tfds.core.Version(p.name))
 
 
 def load(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike) -> list[Any]:

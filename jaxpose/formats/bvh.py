@@ -124,9 +124,9 @@ def _hierarchy(lines: list[str], where: str) -> tuple[Joint, ...]:
       if not name:
         raise text.error(where, line, f"{word} without a name; every joint needs one")
       parent = open_joints[-1] if open_joints else -1
-      own = _end_name(joints, parent) if kind == "END" else " ".join(name)
+      joint_name = _end_name(joints, parent) if kind == "END" else " ".join(name)
       open_joints.append(len(joints))
-      joints.append(Joint(own, parent, np.full(3, np.nan), ()))
+      joints.append(Joint(joint_name, parent, np.full(3, np.nan), ()))
     else:
       raise text.error(
         where, line, f"{word[:40]!r} is out of place in the HIERARCHY; expected one ROOT with nested JOINTs"
@@ -174,19 +174,19 @@ def _motion(lines: list[str], motion: int, channels: int, where: str) -> tuple[n
   line, count = header["Frames"]
   if not count.isdecimal() or int(count) == 0:
     raise text.error(where, line, f"Frames: {count}; expected a positive whole number")
-  declared, held = int(count), sum(len(tokens) for _, tokens in rows)
+  declared, present = int(count), sum(len(tokens) for _, tokens in rows)
   if len(rows) == declared:
     for index, (line, tokens) in enumerate(rows):
       if len(tokens) != channels:
         raise text.error(where, line, f"frame {index} has {len(tokens)} values, the hierarchy {channels} channels")
-  elif held != declared * channels:  # equal where an exporter wraps its lines
+  elif present != declared * channels:  # equal where an exporter wraps its lines
     raise ValueError(
-      f"{where} declares {declared} frames of {channels} values but holds {len(rows)} lines, {held} values; "
+      f"{where} declares {declared} frames of {channels} values but holds {len(rows)} lines, {present} values; "
       f"it is cut short or joined: get it again, or mend line {header['Frames'][0]}"
     )
   values = [token for _, tokens in rows for token in tokens]
   try:
-    array = np.fromiter(map(float, values), float, held)
+    array = np.fromiter(map(float, values), float, present)
   except ValueError:
     array = np.array([np.inf])
   if np.isinf(array).any() or any("_" in token for token in values):

@@ -90,13 +90,13 @@ class _Checked(_Reader):
     if kind != _INDEX or not 0 <= used <= room <= size or self.visits > _MOST:
       raise ValueError(f"an index has {used} of {room} entries in {size} bytes, or refers to itself")
 
-  def _read_vxrs(self, byte_loc: int, **found):
+  def _read_vxrs(self, byte_loc: int, **arguments):
     self._check_index(byte_loc)
-    return super()._read_vxrs(byte_loc, **found)
+    return super()._read_vxrs(byte_loc, **arguments)
 
-  def _read_vxrs2(self, byte_loc: int, **found):
+  def _read_vxrs2(self, byte_loc: int, **arguments):
     self._check_index(byte_loc)
-    return super()._read_vxrs2(byte_loc, **found)
+    return super()._read_vxrs2(byte_loc, **arguments)
 
   def _read_vvrs(self, vdr, vvr_offs, vvr_start, vvr_end, startrec: int, endrec: int):
     number = self._type_size(vdr.data_type, 1)

@@ -29,7 +29,7 @@ def read(content: bytes, where: str, keys: Sequence[str] | None, limit: int) -> 
   order = "<" if content[126:128] == b"IM" else ">"
   if content[124:126] != (b"\0\1" if order == "<" else b"\1\0"):
     raise ValueError(f"{where}: its header has an unknown version; get the file again")
-  found: dict[str, Any] = {}
+  variables: dict[str, Any] = {}
   position, left = 128, limit
   while position < len(content):
     start = position
@@ -46,13 +46,13 @@ def read(content: bytes, where: str, keys: Sequence[str] | None, limit: int) -> 
       value = matrix.value(0)
     except (ValueError, zlib.error, OverflowError) as error:
       raise ValueError(f"{where}: the element at byte {start}: {error}") from error
-    if name in found:
+    if name in variables:
       raise ValueError(f"{where}: the variable {name!r} appears twice")
-    found[name] = value
-  missing = sorted(set(keys or ()) - set(found))
+    variables[name] = value
+  missing = sorted(set(keys or ()) - set(variables))
   if missing:
     raise ValueError(f"{where}: it has no variables {missing}; get the file again or check which file it is")
-  return found
+  return variables
 
 
 def _head(kind: int, data: memoryview) -> memoryview:
@@ -126,10 +126,10 @@ class _Matrix:
       raise ValueError(f"{self.shape} is no shape; the file is damaged")
 
   def _next(self, what: str, kind: int | None = None) -> memoryview:
-    found, data, self.position = _element(self.data, self.position, self.order)
-    if kind is not None and found != kind:
-      raise ValueError(f"type {found} where the {what} belong; the file is damaged")
-    self.element = found
+    got, data, self.position = _element(self.data, self.position, self.order)
+    if kind is not None and got != kind:
+      raise ValueError(f"type {got} where the {what} belong; the file is damaged")
+    self.element = got
     return data
 
   def name(self) -> str:

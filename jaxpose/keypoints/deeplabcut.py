@@ -51,23 +51,23 @@ def parse(file: Source, *, joints: Mapping[str, str] | None = None) -> Detection
   values = _values(rows, width, where)
   frames = _frames([row[0] for row in rows], where)
   individuals = list(dict.fromkeys(people))
-  found = np.full((len(individuals), len(rows), len(order), 3), np.nan)
+  detections = np.full((len(individuals), len(rows), len(order), 3), np.nan)
   for i, person in enumerate(individuals):
     for j, at in enumerate(order):
       for c, coordinate in enumerate(_COORDS):
         if (column := columns.get((person, names[at], coordinate))) is not None:
-          found[i, :, j, c] = values[:, column]
+          detections[i, :, j, c] = values[:, column]
   if "likelihood" not in header["coords"]:
-    found[..., 2] = 1.0  # labels of a person, not of a network
-  ids = np.repeat(np.arange(1, len(individuals) + 1), len(rows)).reshape(found.shape[:2])
-  missing = np.asarray(np.isnan(found).any(-1))
+    detections[..., 2] = 1.0  # labels of a person, not of a network
+  ids = np.repeat(np.arange(1, len(individuals) + 1), len(rows)).reshape(detections.shape[:2])
+  missing = np.asarray(np.isnan(detections).any(-1))
   seen = ~missing.all(-1)
   if "individuals" in header:
     notes = (*notes, "people are " + ", ".join(f"{i} {name}" for i, name in enumerate(individuals, 1)))
   return Detections(
-    frames=np.broadcast_to(frames, found.shape[:2])[seen],
-    keypoints=np.where(missing[..., None], np.nan, found[..., :2])[seen],
-    confidence=np.where(missing, 0, found[..., 2])[seen],
+    frames=np.broadcast_to(frames, detections.shape[:2])[seen],
+    keypoints=np.where(missing[..., None], np.nan, detections[..., :2])[seen],
+    confidence=np.where(missing, 0, detections[..., 2])[seen],
     ids=ids[seen],
     skeleton=skeleton,
     first=int(frames.min()),

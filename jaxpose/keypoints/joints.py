@@ -74,9 +74,9 @@ def guess(keypoints: Float[np.ndarray, "D K 2"], where: str) -> tuple[Skeleton, 
   """
   count = keypoints.shape[-2]
   if count != 17:
-    found = by_count(count, where)
-    rest = f", the first {found.num_joints} of {count}: face and hands are left out" * (count != found.num_joints)
-    return found, f"{found.name} by the number of joints{rest}"
+    skeleton = by_count(count, where)
+    rest = f", the first {skeleton.num_joints} of {count}: face and hands are left out" * (count != skeleton.num_joints)
+    return skeleton, f"{skeleton.name} by the number of joints{rest}"
   holds = {
     "coco_17": _is_coco(keypoints),
     "h36m_17": _is_trunk(keypoints, 0, (1, 4), 7, 8),

@@ -132,11 +132,11 @@ def _tracks(
 
 def recognise(file: Source) -> str:
   """The name of a file's format. Raises ValueError, listing what was looked for, if it is none or several."""
-  found = [name for name, module in FORMATS.items() if module.matches(file)]
-  if len(found) == 1:
-    return found[0]
-  if found:
-    raise ValueError(f"{file.where} could be {' or '.join(found)}; say which by --format=NAME")
+  formats = [name for name, module in FORMATS.items() if module.matches(file)]
+  if len(formats) == 1:
+    return formats[0]
+  if formats:
+    raise ValueError(f"{file.where} could be {' or '.join(formats)}; say which by --format=NAME")
   listed = "; ".join(module.LAYOUT for module in FORMATS.values())
   raise ValueError(f"{file.where} is in no format of keypoints that is known. Looked for {listed}")
 

@@ -144,8 +144,8 @@ def _tracks(keypoints: np.ndarray, confidence: np.ndarray) -> Tracks:
 
 def _order(keypoints: np.ndarray, rng: np.random.Generator) -> list[tuple[int, int]]:
   """(frame, person) of everybody found, people of a frame in any order."""
-  found = np.asarray(np.isfinite(keypoints).all((-1, -2)))
-  return [(t, int(n)) for t in range(len(found)) for n in rng.permutation(np.flatnonzero(found[t]))]
+  seen = np.asarray(np.isfinite(keypoints).all((-1, -2)))
+  return [(t, int(n)) for t in range(len(seen)) for n in rng.permutation(np.flatnonzero(seen[t]))]
 
 
 def _rounded(values, digits: int = 1) -> list[float]:

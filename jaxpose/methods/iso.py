@@ -82,7 +82,7 @@ def create(
     judge=functools.partial(_judge, discriminator=discriminator),
     labels=method.labels,
     objectives={
-      **{name: objectives.both_players(own) for name, own in terms.items()},
+      **{name: objectives.both_players(players) for name, players in terms.items()},
       "reprojection": objectives.reprojection(lifter, codec),
     },
   )

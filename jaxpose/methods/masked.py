@@ -65,19 +65,19 @@ def create(
   )
   disturb = functools.partial(detector.detector_noise, **(noise_options or {})) if noise else None
   fit = functools.partial(supervised.term, codec=codec, kind=loss, bone_weight=bone_weight, scale=scale, terms=terms)
-  own = supervised.create(lifter, codec)
+  lifting = supervised.create(lifter, codec)
   return Method(
     name="masked",
     codec=codec,
     lifter=lifter,
-    init=own.init,
+    init=lifting.init,
     loss=functools.partial(
       _loss, lifter=lifter, codec=codec, corrupt=corrupt, disturb=disturb, fit=fit, weight_2d=weight_2d
     ),
-    graphs=own.graphs,
-    infer=own.infer,
+    graphs=lifting.graphs,
+    infer=lifting.infer,
     labels=method.labels,
-    objectives=own.objectives,
+    objectives=lifting.objectives,
   )
 
 

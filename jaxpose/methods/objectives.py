@@ -55,15 +55,15 @@ def cycle(
   **options: Any,
 ) -> Objective:
   """Geometric cycle consistency: `adversary`, and the projection, lifted and turned back, is the pose again (Eq. 4)."""
-  own = random_projection(lifter, codec, discriminator, weight_2d=weight_2d, weight_3d=weight_3d, **options)
-  return both_players(own)
+  projected = random_projection(lifter, codec, discriminator, weight_2d=weight_2d, weight_3d=weight_3d, **options)
+  return both_players(projected)
 
 
-def both_players(own: Terms) -> Objective:
+def both_players(unsplit: Terms) -> Objective:
   """The min-max problem of Eq. 6 as one scalar: each player's term stops the gradient of the other player."""
 
   def objective(variables: Variables, inputs: Array, key: jax.Array, copies: int = 1) -> tuple[Array, Metrics]:
-    generator, discriminator, metrics = own(variables, inputs, key, copies=copies)
+    generator, discriminator, metrics = unsplit(variables, inputs, key, copies=copies)
     return generator + discriminator, metrics
 
   return objective

@@ -31,8 +31,8 @@ def apart(judge: Callable[[Any, Array, Any], Array]) -> Callable[[Any, Array, An
     return (logits, logits), pull
 
   def backward(pull, cotangents):
-    own, other = cotangents
-    carried = jnp.where(jnp.abs(own) < LEAST, LEAST, own)
+    generator, other = cotangents
+    carried = jnp.where(jnp.abs(generator) < LEAST, LEAST, generator)
     weights, poses = pull(carried)
     return weights, poses * (other / carried)[..., None, None], None
 

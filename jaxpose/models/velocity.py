@@ -25,8 +25,8 @@ def inputs(
   seen: Float[Array, "B T J C"], pose: Float[Array, "B T J 3"], time: Float[Array, " B"]
 ) -> Float[Array, "B T J D"]:
   """What the network sees of each joint: the codec's input, the pose on its way, and the time's features."""
-  told = features(time)[:, None, None]
-  return jnp.concatenate([seen, pose, jnp.broadcast_to(told, (*pose.shape[:-1], told.shape[-1]))], -1)
+  at_time = features(time)[:, None, None]
+  return jnp.concatenate([seen, pose, jnp.broadcast_to(at_time, (*pose.shape[:-1], at_time.shape[-1]))], -1)
 
 
 def velocity(

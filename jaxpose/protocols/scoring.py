@@ -77,13 +77,13 @@ def score(clips: Sequence[Clip], predictions: Sequence[np.ndarray], protocol: Pr
     pair = _root_relative(clip, prediction, protocol)
     poses.append(pair[:, clip.valid])
     frame_labels = protocol.frame_labels(clip) if protocol.frame_labels else None
-    found, cell = np.unique(
+    pairs, cell = np.unique(
       np.asarray(frame_labels)[clip.valid] if frame_labels is not None else np.full(clip.valid.sum(), ""),
       return_inverse=True,
     )
     cells.append(cell + len(owners))
-    owners += [number] * len(found)
-    labels += found.tolist()
+    owners += [number] * len(pairs)
+    labels += pairs.tolist()
     # Differences across a frame that is not scored would be displacements over several frames.
     velocities.append(np.diff(pair, axis=1)[:, clip.valid[1:] & clip.valid[:-1]])
   sums = _cell_sums(np.concatenate(poses, 1), np.concatenate(cells), len(owners))

@@ -158,8 +158,8 @@ def rest(
     if kind in LYING and kinds[i - 1] in LYING:  # who rolls over keeps the arms close
       for side in kinematics.SIDES:
         close, channels = np.array((0.25, 0.0, 0.3, 1.2)), kinematics.limb_channels(side, "arm")
-        held = (4 * weight * (1 - weight))[:, None]
-        track.angles[:, channels] += held * (close - track.angles[:, channels])
+        closing = (4 * weight * (1 - weight))[:, None]
+        track.angles[:, channels] += closing * (close - track.angles[:, channels])
   return track
 
 

@@ -49,11 +49,11 @@ def footfalls(
   offset: its phase against the path's; duty [T]: the share of the cycle that it stands; place [T, 3]: where it stands
   in the body's frame (left, up, forward); jitter [K, 3]: what is added to one placement after the other.
   """
-  own = path.phase + offset
-  frames = np.arange(len(own), dtype=np.float64)
-  cycles = np.arange(np.floor(own[0]), np.ceil(own[-1]) + 2)
-  duties = np.interp(np.interp(cycles, own, frames), frames, duty)
-  middle = np.interp(cycles + duties / 2, own, frames)
+  turns = path.phase + offset
+  frames = np.arange(len(turns), dtype=np.float64)
+  cycles = np.arange(np.floor(turns[0]), np.ceil(turns[-1]) + 2)
+  duties = np.interp(np.interp(cycles, turns, frames), frames, duty)
+  middle = np.interp(cycles + duties / 2, turns, frames)
 
   def at_middle(values):
     return np.stack([np.interp(middle, frames, column) for column in values.T], -1)
@@ -65,8 +65,8 @@ def footfalls(
   places = at_middle(path.position) + (kinematics.about_y(heading) @ local[..., None])[..., 0]
   steps = np.linalg.norm(np.diff(places, axis=0), axis=-1) + 0.3 * np.abs(np.diff(heading))
   steps = np.concatenate([steps[:1], steps, steps[-1:]])
-  k = np.floor(own).astype(int) - int(cycles[0])
-  share = own - np.floor(own)
+  k = np.floor(turns).astype(int) - int(cycles[0])
+  share = turns - np.floor(turns)
   swing = np.clip((share - duties[k]) / (1 - duties[k]), 0, 1)
   moved = signals.ease(swing)
   following = np.minimum(k + 1, len(cycles) - 1)

@@ -155,8 +155,8 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   _trunk(angles, script, style, stride, going, lean, dropping, noise)
   _arms(angles, script, style, stride, going, noise, rng)
   for overlay in script.overlays:
-    own = angles[:, overlay.channels]
-    angles[:, overlay.channels] = own + overlay.weight[:, None] * (overlay.values - own)
+    beneath = angles[:, overlay.channels]
+    angles[:, overlay.channels] = beneath + overlay.weight[:, None] * (overlay.values - beneath)
   return Track(root, root_angles, kinematics.clamp(angles), np.zeros(len(script.t)))
 
 
