@@ -47,7 +47,10 @@ def _with_config_files(argv: list[str]) -> list[str]:
     return argv
   folder, rewritten = pathlib.Path(__file__).parents[1] / "configs", list(argv)
   names = sorted(path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "common"))
-  for i, argument in enumerate(argv):
+  if "--config" in rewritten[:-1]:  # with its value as the next argument
+    at = rewritten.index("--config")
+    rewritten[at : at + 2] = ["=".join(rewritten[at : at + 2])]
+  for i, argument in enumerate(rewritten):
     flag, _, value = argument.partition("=")
     name, *quick = value.split(":", 1)
     if flag in ("--config", "-config") and name and not name.endswith(".py"):

@@ -175,6 +175,7 @@ def test_quickstart_writes_table_json_and_pictures(tmp_path):
     ("train", ["--config=configs/missing.py"], "configs/missing.py"),
     ("train", ["--config=configs/cmu_baseline.py"], "jaxpose build_data --dataset=cmu_mocap"),
     ("train", ["--config=cmu_baseline"], "jaxpose build_data --dataset=cmu_mocap"),
+    ("train", ["--config", "cmu_baseline"], "jaxpose build_data --dataset=cmu_mocap"),
     ("train", ["--config=configs/synthetic_baseline.py", "--config.batch_size=0"], "batch_size=0 must be positive"),
     ("train", ["--config=configs/synthetic_baseline.py", "stray"], "unexpected arguments"),
     ("evaluate", ["--output=x.json"], "no checkpoint under"),
