@@ -13,10 +13,7 @@ def climb(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
   ladder = rng.uniform() < 0.4
   size = body.stature / 1.7
   speed = rng.uniform(0.22, 0.45) * size
-  turning = start + rng.uniform(3.5, 6.5)  # then pauses and climbs down
-  rate = speed * (signals.ramp(t, start, start + 1) - signals.ramp(t, turning, turning + 0.8))
-  rate -= 0.8 * speed * signals.ramp(t, turning + 1, turning + 1.8)
-  rate = rate * (1 + 0.2 * signals.drift(rng, t, 1, low=0.2, high=1.0)[:, 0])
+  rate = _up_and_down(t, start, speed, rng)
   lowest = 0.62 * body.leg + rng.uniform(0.2, 0.3) * size
   height = np.cumsum(rate) / fps
   height = lowest + height - height[t >= start][0]
@@ -75,6 +72,14 @@ def climb(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
     dorsiflexion = dorsiflexion + angles[:, kinematics.channel(f"{side}_knee_flexion")[0]]
     angles[:, kinematics.channel(f"{side}_ankle_dorsiflexion")[0]] = dorsiflexion
   return Track(root, root_angles, kinematics.clamp(angles), zero)
+
+
+def _up_and_down(t: np.ndarray, start: float, speed: float, rng: np.random.Generator) -> np.ndarray:
+  """Metres a second upwards, [T]: up from `start` on, a pause, and down."""
+  turning = start + rng.uniform(3.5, 6.5)
+  rate = speed * (signals.ramp(t, start, start + 1) - signals.ramp(t, turning, turning + 0.8))
+  rate -= 0.8 * speed * signals.ramp(t, turning + 1, turning + 1.8)
+  return rate * (1 + 0.2 * signals.drift(rng, t, 1, low=0.2, high=1.0)[:, 0])
 
 
 def hang(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng: np.random.Generator) -> Track:

@@ -67,29 +67,10 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
   _set(angles, "neck_twist", 0.2 * noise[:, 5])
   pose = kinematics.forward(body, root, root_angles, angles)
   for side, sign in kinematics.SIDES.items():
-    falls = legs[side]
     if bear:
-      lifted = np.radians(48) + 0 * t
-      lift = 0.05 * body.stature * np.sin(np.pi * falls.swing) ** 2 * np.clip(falls.step_after / 0.3, 0, 1)
-      target = stepping.ankle_over(body, falls, lifted, lift)
-      pole = ahead + (0.3 * sign) * left
-      angles[:, kinematics.limb_channels(side, "leg")] = kinematics.reach(
-        body, side, "leg", pose.pelvis, pose[f"{side}_hip"], target, pole
-      )
-      leg = angles[:, kinematics.limb_channels(side, "leg")]
-      _set(angles, f"{side}_ankle_dorsiflexion", kinematics.level(side, pose.pelvis, leg, lifted))
-      continue
-    # The thigh points at the knee's place; the shank lies on the ground behind it.
-    knee = falls.position.copy()
-    knee[:, 1] = _KNEE_FLESH * body.stature + 0.012 * body.stature * np.sin(np.pi * falls.swing) ** 2
-    local = (pose.pelvis.transpose(0, 2, 1) @ (knee - pose[f"{side}_hip"])[..., None])[..., 0]
-    local /= np.linalg.norm(local, axis=-1, keepdims=True)
-    flexion = np.arctan2(local[:, 2], -local[:, 1])
-    _set(angles, f"{side}_hip_flexion", flexion)
-    _set(angles, f"{side}_hip_abduction", sign * np.arcsin(local[:, 0]))
-    raised = 0.12 * np.sin(np.pi * falls.swing) ** 2 * going
-    _set(angles, f"{side}_knee_flexion", np.radians(92.5) - root_angles[:, 1] + flexion + raised)
-    _set(angles, f"{side}_ankle_dorsiflexion", np.full(len(t), -0.7))
+      _on_a_foot(angles, side, legs[side], body, pose, ahead + (0.3 * sign) * left)
+    else:
+      _on_a_knee(angles, side, legs[side], body, pose, root_angles[:, 1], going)
   # The legs settle first: hands reach for the ground from where the shoulders then are.
   root[:, 1] -= clearance(body, kinematics.forward(body, root, root_angles, angles).points)
   pose = kinematics.forward(body, root, root_angles, angles)
@@ -104,6 +85,30 @@ def crawl(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng
     arm = kinematics.reach(body, side, "arm", pose.thorax, pose[f"{side}_shoulder"], target, pole)
     angles[:, kinematics.limb_channels(side, "arm")] = arm
   return Track(root, root_angles, kinematics.clamp(angles), np.ones(len(t)))
+
+
+def _on_a_foot(angles, side, falls, body, pose, pole):
+  """Sets the leg of a bear, whose foot comes down where it falls, heel up."""
+  lifted = np.full(len(angles), np.radians(48))
+  lift = 0.05 * body.stature * np.sin(np.pi * falls.swing) ** 2 * np.clip(falls.step_after / 0.3, 0, 1)
+  target = stepping.ankle_over(body, falls, lifted, lift)
+  leg = kinematics.reach(body, side, "leg", pose.pelvis, pose[f"{side}_hip"], target, pole)
+  angles[:, kinematics.limb_channels(side, "leg")] = leg
+  _set(angles, f"{side}_ankle_dorsiflexion", kinematics.level(side, pose.pelvis, leg, lifted))
+
+
+def _on_a_knee(angles, side, falls, body, pose, pitch, going):
+  """Sets a leg whose thigh points at the knee's place and whose shank lies on the ground behind it."""
+  knee = falls.position.copy()
+  knee[:, 1] = _KNEE_FLESH * body.stature + 0.012 * body.stature * np.sin(np.pi * falls.swing) ** 2
+  local = (pose.pelvis.transpose(0, 2, 1) @ (knee - pose[f"{side}_hip"])[..., None])[..., 0]
+  local /= np.linalg.norm(local, axis=-1, keepdims=True)
+  flexion = np.arctan2(local[:, 2], -local[:, 1])
+  _set(angles, f"{side}_hip_flexion", flexion)
+  _set(angles, f"{side}_hip_abduction", kinematics.SIDES[side] * np.arcsin(local[:, 0]))
+  raised = 0.12 * np.sin(np.pi * falls.swing) ** 2 * going
+  _set(angles, f"{side}_knee_flexion", np.radians(92.5) - pitch + flexion + raised)
+  _set(angles, f"{side}_ankle_dorsiflexion", np.full(len(angles), -0.7))
 
 
 def push_ups(t: np.ndarray, fps: float, start: float, body: Body, style: Style, rng: np.random.Generator) -> Track:
@@ -209,30 +214,31 @@ def _sitting(kind: str, t: np.ndarray, body: Body, style: Style, rng: np.random.
     _set(
       angles, f"{side}_ankle_dorsiflexion", zero + (0.0 if shape == "long" else -0.35 if shape != "kneeling" else -0.85)
     )
-  # Arms: behind on the floor, on the knees, or talking.
   pose = kinematics.forward(body, root, root_angles, angles)
   busy = None if behind else rng.choice(("knees", "talk", "lap"))
-  for side, sign in kinematics.SIDES.items():
-    if busy == "knees" or behind:
-      if behind:
-        spot = (sign * rng.uniform(0.2, 0.32), _WRIST_HEIGHT * body.stature, -rng.uniform(0.25, 0.45) * body.arm)
-        target, pole = (
-          np.broadcast_to(np.array(spot), root.shape),
-          np.broadcast_to(np.array((sign * 0.5, 0, -1.0)), root.shape),
-        )
-      else:
-        knee, hip = pose[f"{side}_knee"], pose[f"{side}_hip"]
-        target = knee + 0.18 * (hip - knee) + np.array((0, 0.04, 0)) + 0.012 * signals.drift(rng, t, 3)
-        pole = np.broadcast_to(np.array((sign * 0.9, -0.6, -0.3)), root.shape)
-      arm = kinematics.reach(body, side, "arm", pose.thorax, pose[f"{side}_shoulder"], target, pole)
-    else:
-      centre = np.array(
-        (rng.uniform(0.1, 0.4), rng.uniform(-0.65, -0.4) if busy == "talk" else -0.72, rng.uniform(0.4, 0.6))
-      )
-      wander = signals.drift(rng, t, 3, low=0.2, high=1.5) * (0.09 if busy == "talk" else 0.02)
-      arm = gestures.hand_at(body, side, centre + wander, (0.8, -0.6, -0.2))
-    angles[:, kinematics.limb_channels(side, "arm")] = arm
+  for side in kinematics.SIDES:
+    angles[:, kinematics.limb_channels(side, "arm")] = _sitting_arm(side, busy, t, body, pose, rng)
   return Track(root, root_angles, kinematics.clamp(angles), np.ones(len(t)))
+
+
+def _sitting_arm(side: str, busy: str | None, t: np.ndarray, body: Body, pose, rng: np.random.Generator) -> np.ndarray:
+  """The arm's angles: with the hand on the floor behind (None), on the knee, or before the body (talk, lap)."""
+  sign = kinematics.SIDES[side]
+  if busy in ("talk", "lap"):
+    centre = np.array(
+      (rng.uniform(0.1, 0.4), rng.uniform(-0.65, -0.4) if busy == "talk" else -0.72, rng.uniform(0.4, 0.6))
+    )
+    wander = signals.drift(rng, t, 3, low=0.2, high=1.5) * (0.09 if busy == "talk" else 0.02)
+    return gestures.hand_at(body, side, centre + wander, (0.8, -0.6, -0.2))
+  if busy == "knees":
+    knee, hip = pose[f"{side}_knee"], pose[f"{side}_hip"]
+    target = knee + 0.18 * (hip - knee) + np.array((0, 0.04, 0)) + 0.012 * signals.drift(rng, t, 3)
+    pole = (sign * 0.9, -0.6, -0.3)
+  else:
+    spot = (sign * rng.uniform(0.2, 0.32), _WRIST_HEIGHT * body.stature, -rng.uniform(0.25, 0.45) * body.arm)
+    target, pole = np.broadcast_to(np.array(spot), (len(t), 3)), (sign * 0.5, 0, -1.0)
+  poles = np.broadcast_to(np.array(pole), target.shape)
+  return kinematics.reach(body, side, "arm", pose.thorax, pose[f"{side}_shoulder"], target, poles)
 
 
 def _lying(kind: str, t: np.ndarray, body: Body, style: Style, rng: np.random.Generator) -> Track:

@@ -109,7 +109,7 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
 
   # Feet, then the pelvis as high as both legs allow, then the legs.
   width = style.stance + (style.step_width - style.stance) * going
-  feet, lifts, moved = {}, {}, {}
+  feet, lifts, moved, hips = {}, {}, {}, {}
   limits = []  # how high each leg allows the pelvis to be
   for side, sign in kinematics.SIDES.items():
     place = np.stack([sign * (width * body.stature + script.wider), np.zeros_like(width), np.zeros_like(width)], -1)
@@ -123,7 +123,7 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
     )
     foot_pitch, lift = stepping.roll_over(falls, script.running), stepping.swing_lift(falls, script.running, body)
     along = (sign * script.spread)[:, None] * left + script.foot_drive[:, None] * ahead
-    hip = pelvis @ np.array((sign * body.hip, 0, 0))
+    hip = hips[side] = pelvis @ np.array((sign * body.hip, 0, 0))
     ankle = stepping.ankle_over(body, falls, foot_pitch, lift)
     flat = np.linalg.norm((ankle + along - root - hip)[:, (0, 2)], axis=-1)
     limits.append(
@@ -138,20 +138,9 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   root[:, 1] = signals.blur(height, 0.045, script.fps) + script.hop
 
   angles = np.zeros((len(script.t), len(kinematics.CHANNELS)))
-  for side, sign in kinematics.SIDES.items():
-    falls, foot_pitch = feet[side]
-    knees = sign * np.minimum(0.6 * style.knees_out * np.clip(script.crouch / 0.4, 0, 1) + script.knees_apart, 0.6)
-    facing = 0.85 * falls.heading + 0.15 * heading + knees
-    pole = np.stack([np.sin(facing), np.full_like(facing, 0.3), np.cos(facing)], -1)
-    hip = root + pelvis @ np.array((sign * body.hip, 0, 0))
-    for _ in range(3):
-      ankle = stepping.ankle_over(body, falls, foot_pitch, lifts[side]) + moved[side]
-      leg = kinematics.reach(body, side, "leg", pelvis, hip, ankle, pole)
-      dorsiflexion = kinematics.level(side, pelvis, leg, foot_pitch)
-      # What the ankle cannot do lifts the heel.
-      foot_pitch = foot_pitch + signals.blur(np.maximum(dorsiflexion - np.radians(36), 0), 0.05, script.fps)
-    angles[:, kinematics.limb_channels(side, "leg")] = leg
-    angles[:, kinematics.channel(f"{side}_ankle_dorsiflexion")] = dorsiflexion[:, None]
+  for side in kinematics.SIDES:
+    hip = root + hips[side]
+    _leg(angles, side, *feet[side], lifts[side], moved[side], hip, pelvis, heading, script, body, style)
   _trunk(angles, script, style, stride, going, lean, dropping, noise)
   _arms(angles, script, style, stride, going, noise, rng)
   for overlay in script.overlays:
@@ -175,6 +164,21 @@ def _travel(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   phase = np.cumsum(steps) / 2 / script.fps + rng.uniform()
   going = signals.blur(np.clip(pace / 0.9, 0, 1), 0.12, script.fps)
   return stepping.Path(position, heading, phase), going
+
+
+def _leg(angles, side, falls, foot_pitch, lift, moved, hip, pelvis, heading, script, body, style):
+  """Sets a leg whose foot stands where it falls, as steep as `foot_pitch` or as the ankle can."""
+  apart = 0.6 * style.knees_out * np.clip(script.crouch / 0.4, 0, 1) + script.knees_apart
+  facing = 0.85 * falls.heading + 0.15 * heading + kinematics.SIDES[side] * np.minimum(apart, 0.6)
+  pole = np.stack([np.sin(facing), np.full_like(facing, 0.3), np.cos(facing)], -1)
+  for _ in range(3):
+    ankle = stepping.ankle_over(body, falls, foot_pitch, lift) + moved
+    leg = kinematics.reach(body, side, "leg", pelvis, hip, ankle, pole)
+    dorsiflexion = kinematics.level(side, pelvis, leg, foot_pitch)
+    # What the ankle cannot do lifts the heel.
+    foot_pitch = foot_pitch + signals.blur(np.maximum(dorsiflexion - np.radians(36), 0), 0.05, script.fps)
+  angles[:, kinematics.limb_channels(side, "leg")] = leg
+  angles[:, kinematics.channel(f"{side}_ankle_dorsiflexion")] = dorsiflexion[:, None]
 
 
 def _trunk(angles, script, style, stride, going, lean, dropping, noise):
