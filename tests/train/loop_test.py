@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -161,6 +162,23 @@ def test_bfloat16_compute_keeps_float32_parameters(tmp_path):
 def test_nan_stops_with_step_rows_and_remedy(tmp_path):
   with pytest.raises(FloatingPointError, match=r"at step \d+ \(rows .*The last checkpoint is intact.*learning_rate"):
     run(tmp_path, optim=dict(learning_rate=1e30, schedule="constant"))
+
+
+def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(tmp_path, monkeypatch):
+  build = experiment.build_method
+
+  def broken(config, codec):
+    method = build(config, codec)
+
+    def loss(variables, batch, key):  # sqrt has no slope at 0
+      value, rest = method.loss(variables, batch, key)
+      return value + jnp.sqrt(sum(jnp.sum(0 * x) for x in jax.tree.leaves(variables["params"]))), rest
+
+    return dataclasses.replace(method, loss=loss)
+
+  monkeypatch.setattr(experiment, "build_method", broken)
+  with pytest.raises(FloatingPointError, match="at step 0 "):
+    run(tmp_path)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path):
