@@ -1,11 +1,12 @@
-"""The lifter of clips with cmu_frame's recipe: a small DSTformer on 9 frames of people as detectors see them.
+"""The shipped lifter of clips: cmu_frame's recipe for a small DSTformer on 9 frames of people as detectors see them.
 
 python -m launch.build_data --dataset=cmu_mocap --data_dir=DIR --manual_dir=RAW
 python -m launch.build_data --dataset=synthetic_mocap --data_dir=DIR
 python -m launch.train --config=configs/cmu_clip.py --workdir=W --data_dir=DIR
 python -m launch.export_weights --workdir=W --output=jaxpose/weights/cmu_clip
 
-Not trained yet: no weights of it are shipped, and no number is known.
+Half an hour on two cores; 64.8 mm on the held-out motions as detectors see them, where cmu_frame has 91.8.
+jaxpose/weights/README.md says what it reaches.
 """
 
 from ml_collections import ConfigDict

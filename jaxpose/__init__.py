@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 def load(run_or_name: str | os.PathLike, which: str | int = "best"):
   """A lifter of keypoints, by the name of shipped weights or by a run's workdir: `pose_lifter.load`.
 
-  jaxpose.load("cmu_frame").lift(keypoints, image_size=(1920, 1080)).positions
+  jaxpose.load("cmu_clip").lift(keypoints, image_size=(1920, 1080)).positions
   """
   from jaxpose import pose_lifter  # here alone: importing jaxpose imports nothing else
 

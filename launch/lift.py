@@ -15,7 +15,9 @@ from jaxpose.export import save
 from launch import app, keypoint_flags
 
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to write to.", required=True)
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "cmu_frame", "Shipped weights by name, or a run's workdir.")
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", "cmu_clip", "Shipped weights by name (cmu_clip, cmu_frame), or a run's workdir."
+)
 _ADAPT = flags.DEFINE_enum("adapt", "none", pose_lifter.ADAPT, "To each frame, from frame to frame, or to all of them.")
 _WRITE = flags.DEFINE_list("write", ["json", "html", "bvh", "trc"], f"Beside npz: {', '.join(save.FORMATS)}.")
 _FOCAL = flags.DEFINE_float("focal", None, "Focal length of the camera, in pixels.")

@@ -36,7 +36,7 @@ def test_the_sample_is_lifted_and_said(tmp_path):
   names = {"poses.npz", "poses.json", "viewer.html", "person1_0-79.bvh", "person1_92-99.trc", "person2.bvh"}
   assert names <= {path.name for path in (tmp_path / "out").iterdir()}
   got = poses_npz.read(tmp_path / "out" / "poses.npz")
-  assert got.present.sum() == 188 and got.provenance["model"] == "cmu_frame"
+  assert got.present.sum() == 188 and got.provenance["model"] == "cmu_clip"
   assert lifted.bone_variation(got) < 0.1
 
 
@@ -60,7 +60,7 @@ def test_a_file_by_its_flags(tmp_path):
     (("--keypoints=nothing.json",), "there is no file or folder nothing.json"),
     ((f"--keypoints={sample.FILES['mmpose']}",), "give --image_size=WIDTHxHEIGHT or"),
     (("--sample", "--write=json,fbx"), "unknown format 'fbx'"),
-    (("--sample", "--checkpoint=cmu_fram"), "no lifter 'cmu_fram': shipped are cmu_frame"),
+    (("--sample", "--checkpoint=cmu_fram"), "no lifter 'cmu_fram': shipped are cmu_clip, cmu_frame"),
     (("--sample", "--focal=1000", "--fov=50"), "say the same"),
   ],
 )
@@ -74,8 +74,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, flags, message):
 def test_the_weights_are_part_of_the_package():
   project = (ROOT / "pyproject.toml").read_text()
   assert '"jaxpose.weights" = ["*/*.safetensors", "*/*.json"]' in project
-  folder = ROOT / "jaxpose" / "weights" / "cmu_frame"
-  assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
-  card = (folder.parent / "README.md").read_text()
+  folder = ROOT / "jaxpose" / "weights"
+  assert sum(path.stat().st_size for path in folder.glob("*/*.*")) < 4_000_000
+  card = (folder / "README.md").read_text()
   assert "Not measured on real video" in card and "NSF EIA-0196217" in card
-  assert json.loads((folder / "run.json").read_text())["statistics"]["sensitivity"] > 0
+  described = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/run.json")}
+  assert set(described) == {"cmu_clip", "cmu_frame"}
+  assert all(run["statistics"]["sensitivity"] > 0 for run in described.values())
