@@ -55,7 +55,9 @@ def _from_state(state: State, stop: str | None, norm: str, options: Mapping[str,
   wanted = {k: v for k, v in state.items() if not _UNUSED.match(k) and _stage(k) < last}
   model = resnet.ResNet(norm=norm, **_architecture(wanted), **options)
   image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
-  expected = traverse_util.flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), image)))
+  expected: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(
+    dict(jax.eval_shape(model.init, jax.random.key(0), image))
+  )
   names = {path: _torch_name(path) for path in expected}
   if missing := sorted(set(names.values()) - set(wanted)):
     raise ValueError(f"no weights of a whole ResNet: {len(missing)} tensors are missing, first {missing[0]!r}")
