@@ -58,7 +58,7 @@ def zoomed(camera: Camera, middle: Float[AnyArray, "B 2"], zoom: Float[AnyArray,
   F = zoom f n^1.5.
   """
   length = jnp.sqrt(1 + jnp.sum(jnp.asarray(middle) ** 2, -1))
-  return zoom * jnp.sqrt(jnp.prod(jnp.asarray(camera.focal), -1)) * length**1.5
+  return jnp.asarray(zoom) * jnp.sqrt(jnp.prod(jnp.asarray(camera.focal), -1)) * length**1.5
 
 
 def seen_by(batch: Batch, virtual: Camera, turn: Float[AnyArray, "B 3 3"], size: tuple[int, int]) -> Batch:
