@@ -74,6 +74,13 @@ def _lsp() -> DataSet:
   return DataSet(module.Builder, module.checks, fixture.write)
 
 
+def _coco_keypoints() -> DataSet:
+  from data_builders.coco_keypoints import coco_keypoints_dataset_builder as module
+  from data_builders.coco_keypoints import fixture
+
+  return DataSet(module.Builder, module.checks, fixture.write)
+
+
 def _cmu_mocap() -> DataSet:
   from data_builders.cmu_mocap.cmu_mocap_dataset_builder import Builder
 
@@ -106,6 +113,7 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
   "amass_h36m": _amass_h36m,
   "mpii": _mpii,
   "lsp": _lsp,
+  "coco_keypoints": _coco_keypoints,
   "cmu_mocap": _cmu_mocap,
   "bvh_mocap": _bvh_mocap,
   "arrays": _arrays,

@@ -1,7 +1,8 @@
 """What data sets of annotated photographs share: a person in an image is a clip of one frame without 3D."""
 
+import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,21 @@ from PIL import Image
 
 from jaxpose.data import features
 from jaxpose.data.clip import Clip
+from jaxpose.data.crop import MARGIN
 from jaxpose.geometry import camera as geometry
 from jaxpose.geometry.camera import Camera
 from jaxpose.skeleton import Skeleton
 
-IMAGES = ("path", "bytes")  # where the image is, or the encoded file itself
+IMAGES = ("path", "bytes", "crops")  # where the image is, the encoded file itself, or a crop of the person
+CROP_PX = 256
+_QUALITY = 95  # of a crop's JPEG
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def check_options(dataset: str, images: str, occluded: float) -> None:
-  """Raises ValueError for options that no builder of photographs knows."""
-  if images not in IMAGES:
-    raise ValueError(f"{dataset}: images={images!r}; it is one of {', '.join(IMAGES)}")
+def check_options(dataset: str, images: str, occluded: float, known: Sequence[str] = IMAGES) -> None:
+  """Raises ValueError for options that the builder of this data set does not know."""
+  if images not in known:
+    raise ValueError(f"{dataset}: images={images!r}; it is one of {', '.join(known)}")
   if not 0 <= occluded <= 1:
     raise ValueError(f"{dataset}: occluded={occluded}; it is the confidence of an occluded joint, from 0 to 1")
 
@@ -35,7 +39,9 @@ def clip_features(skeleton: Skeleton, images: str, **extra: Any) -> tfds.feature
     "scale": tfds.features.Scalar(np.float32),
     **extra,
   }
-  if images == "bytes":
+  if images == "crops":
+    specific["crop"] = tfds.features.Tensor(shape=(3,), dtype=np.float32)  # left, top, side in the photograph, pixels
+  if images != "path":
     specific["encoded_image"] = tfds.features.Sequence(tfds.features.Text())  # one a frame; Image would need TensorFlow
   return features.clip_features(skeleton, joints_3d=False, extra=specific)
 
@@ -90,12 +96,48 @@ def look_up(path: pathlib.Path | None, name: str, images: str) -> tuple[tuple[fl
   `name` is what errors call it.
   """
   if path is None:
-    if images == "bytes":
-      raise ValueError(f"image {name} is not there, and images='bytes' stores it")
+    if images != "path":
+      raise ValueError(f"image {name} is not there, and images={images!r} stores it")
     return None, None
   try:
     with Image.open(path) as opened:
       size = (float(opened.width), float(opened.height))
   except OSError as error:
     raise ValueError(f"{name} is no image, or is cut short ({error})") from None
-  return size, path.read_bytes() if images == "bytes" else None
+  return size, None if images == "path" else path.read_bytes()
+
+
+def cropped(clip: Clip, center: np.ndarray, height: float) -> Clip:
+  """The clip of a stored photograph as one of a square crop of 256 px: MARGIN times `height` around `center`.
+
+  What lies outside the photograph is black. The camera's image is the crop's, so that keypoints and camera still agree;
+  `extra["crop"]` (left, top, side) is where it was. Raises ValueError for a box without extent, and where the image
+  cannot be decoded.
+  """
+  side = MARGIN * float(height)
+  left, top = (float(x) for x in np.asarray(center) - side / 2)
+  if not (np.isfinite((left, top, side)).all() and side > 0):
+    raise ValueError(f"{clip.name}: a box of height {height} around {np.asarray(center).tolist()} holds nobody")
+  low = np.floor((left, top)).astype(int)
+  high = np.maximum(np.ceil((left + side, top + side)).astype(int), low + 1)
+  try:
+    with Image.open(io.BytesIO(clip.extra["encoded_image"][0])) as photograph:
+      part = photograph.convert("RGB").crop((*low.tolist(), *high.tolist()))  # black outside
+  except OSError as error:
+    raise ValueError(f"{clip.name}: its image cannot be decoded ({error})") from None
+  box = (left - low[0], top - low[1], left - low[0] + side, top - low[1] + side)
+  small = part.resize((CROP_PX, CROP_PX), Image.Resampling.BILINEAR, box=box)  # which smooths where it shrinks
+  stored = io.BytesIO()
+  small.save(stored, "JPEG", quality=_QUALITY)
+  scale, corner = CROP_PX / side, np.array([left, top], np.float32)
+  there = clip.confidence[..., None] > 0
+  camera = clip.camera._replace(
+    focal=(clip.camera.focal * scale).astype(np.float32),
+    center=((clip.camera.center - corner) * scale).astype(np.float32),
+    size=np.full(2, CROP_PX, np.float32),
+  )
+  return clip.replace(
+    keypoints_2d=np.where(there, (clip.keypoints_2d - corner) * scale, 0).astype(np.float32),
+    camera=camera,
+    extra={**clip.extra, "encoded_image": [stored.getvalue()], "crop": np.array([left, top, side], np.float32)},
+  )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxpose.convert_motionbert import load_motionbert as load_motionbert
+from jaxpose.convert_resnet import load_resnet as load_resnet
 from jaxpose.models import mlp
 from jaxpose.models.lifter import Lifter
 

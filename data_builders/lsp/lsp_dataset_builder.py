@@ -58,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     **kwargs: Any,
   ):
     """images: "path" or "bytes"; occluded: confidence of hidden joints; archive: a zip instead of the folder."""
-    still_images.check_options("lsp", images, occluded)
+    still_images.check_options("lsp", images, occluded, ("path", "bytes"))
     self._images, self._occluded, self._archive = images, float(occluded), archive
     super().__init__(**kwargs)
 

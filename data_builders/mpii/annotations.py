@@ -26,7 +26,7 @@ class Reference(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-  """One person: keypoints [16, 2] and center [2] in pixels from 0 on, annotated and visible bool [16].
+  """One person: keypoints [16, 2] and center [2] in pixels (geometry/pixels.py), annotated and visible bool [16].
 
   scale: the person's height in units of 200 px. head: x1, y1, x2, y2. Both NaN-free: 0 where the file has none.
   """
@@ -77,11 +77,11 @@ def person(reference: Reference) -> Person:
         raise ValueError(f"{where}: joint number {joint}; they are 0 to {SKELETON.num_joints - 1}")
       j = int(joint)
       annotated[j] = np.isfinite((x, y)).all()
-      keypoints[j] = (x - 1, y - 1) if annotated[j] else 0  # MATLAB counts pixels from 1
+      keypoints[j] = (x - 0.5, y - 0.5) if annotated[j] else 0  # MATLAB counts pixels from 1
       visible[j] = _number(point.get("is_visible")) != 0  # left out, mostly at the head, it counts as visible
   place = (_structs(raw.get("objpos")) or [{}])[0]
-  center = np.array([_number(place.get(k)) - 1 for k in ("x", "y")])
-  head = np.array([_number(raw.get(k)) - 1 for k in ("x1", "y1", "x2", "y2")])
+  center = np.array([_number(place.get(k)) - 0.5 for k in ("x", "y")])
+  head = np.array([_number(raw.get(k)) - 0.5 for k in ("x1", "y1", "x2", "y2")])
   return Person(
     keypoints=keypoints,
     annotated=annotated,
@@ -90,6 +90,25 @@ def person(reference: Reference) -> Person:
     scale=float(np.nan_to_num(_number(raw.get("scale")))),
     head=(head if np.isfinite(head).all() else np.zeros(4)).astype(np.float32),
   )
+
+
+def validation(entries: Any, name: str) -> dict[str, np.ndarray]:
+  """{image: centre x, y in pixels, and scale [N, 3], of the people held out of it}, from the field's list valid.json.
+
+  Raises ValueError where it is no such list.
+  """
+  centers: dict[str, list[np.ndarray]] = {}
+  for at, entry in enumerate(entries if isinstance(entries, list) else [None]):
+    center = entry.get("center") if isinstance(entry, Mapping) else None
+    values = [*center, entry.get("scale")] if isinstance(center, list) else []
+    if (
+      len(values) != 3 or not all(isinstance(v, int | float) for v in values) or not isinstance(entry.get("image"), str)
+    ):
+      raise ValueError(
+        f"{name}: entry {at} is no person with image, center and scale; is it SimpleBaseline's valid.json?"
+      )
+    centers.setdefault(entry["image"], []).append(np.array(values, np.float64) - (0.5, 0.5, 0))
+  return {image: np.stack(found) for image, found in centers.items()}
 
 
 def _structs(value: Any) -> list[Mapping[str, Any]]:

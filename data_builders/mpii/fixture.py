@@ -34,21 +34,21 @@ def write(folder: str | os.PathLike, *, seed: int = 0, train: int = 6, test: int
 
 
 def person(keypoints: np.ndarray, rng: np.random.Generator, withheld: bool = False) -> dict[str, Any]:
-  """An annorect, from pixels [16, 2] counted from 0: points in arbitrary order, flags in every form that occurs."""
-  low, high = keypoints.min(0) + 1, keypoints.max(0) + 1
+  """An annorect, from pixels [16, 2], centres at + 0.5: points in any order, flags in every form that occurs."""
+  low, high = keypoints.min(0) + 0.5, keypoints.max(0) + 0.5
   made: dict[str, Any] = {
     "scale": float((high - low).max() / 200),
     "objpos": {"x": float((low + high)[0] / 2), "y": float((low + high)[1] / 2)},
   }
   if withheld:
     return made
-  head = keypoints[[annotations.SKELETON.index(n) for n in ("upper_neck", "head_top")]] + 1
+  head = keypoints[[annotations.SKELETON.index(n) for n in ("upper_neck", "head_top")]] + 0.5
   left, top = head.min(0) - 15
   right, bottom = head.max(0) + 15
   flags = {8: np.zeros((0, 0)), 9: np.zeros((0, 0)), 2: "0", 3: "1", 10: 0}
   kept = [j for j in rng.permutation(len(keypoints)).tolist() if j != 5]  # the left ankle is not labelled
   points = [
-    {"x": float(keypoints[j, 0] + 1), "y": float(keypoints[j, 1] + 1), "id": j, "is_visible": flags.get(j, 1)}
+    {"x": float(keypoints[j, 0] + 0.5), "y": float(keypoints[j, 1] + 0.5), "id": j, "is_visible": flags.get(j, 1)}
     for j in kept
   ]
   return {**made, "x1": left, "y1": top, "x2": right, "y2": bottom, "annopoints": {"point": points}}

@@ -13,16 +13,21 @@ from data_builders.mpii import annotations
 from jaxpose.data import features
 from jaxpose.data.clip import Clip
 from jaxpose.formats import matlab
+from jaxpose.keypoints import source
 
 _FILE = r"(mpii_human_pose_v1_u12_\d+)\.mat"
-_SPLITS = {"train": True, "test": False}
+_VALID = r"(valid)\.json"
+_NEAR = (1.5, 1.5, 0.01)  # pixels between a person's centre in the two files, and between scales
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Reads mpii_human_pose_v1_u12_1.mat and, where they are at hand, the images; one clip of one frame a person."""
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "2D clips of one frame, mpii_16, pixels from 0 on; splits train and test."}
+  VERSION = tfds.core.Version("2.0.0")
+  RELEASE_NOTES = {
+    "2.0.0": "Pixels with centres at + 0.5; images='crops'; split valid.",
+    "1.0.0": "2D clips of one frame, mpii_16, pixels from 0 on; splits train and test.",
+  }
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     "mpii_human_pose_v1_u12_2.zip and, for the images, mpii_human_pose_v1.tar.gz, unpacked, from "
     "http://human-pose.mpi-inf.mpg.de"
@@ -36,7 +41,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     archive: str | os.PathLike | None = None,
     **kwargs: Any,
   ):
-    """images: "path" or "bytes"; occluded: confidence of hidden joints; archive: a zip instead of the folder."""
+    """images: "path", "bytes" or "crops"; occluded: of hidden joints; archive: a zip, not a folder."""
     still_images.check_options("mpii", images, occluded)
     self._images, self._occluded, self._archive = images, float(occluded), archive
     super().__init__(**kwargs)
@@ -57,7 +62,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    found = sources.files(folder, self._archive, (".mat", *still_images.SUFFIXES), self)
+    found = sources.files(folder, self._archive, (".mat", ".json", *still_images.SUFFIXES), self)
     skipped = self.info.metadata["skipped"]
     names = list(sources.chosen(found, _FILE, skipped).values())
     if not names:
@@ -70,17 +75,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     for name in found:
       images.setdefault(pathlib.PurePosixPath(name).name, name)
 
-    def read(image: str) -> list[Clip]:
-      return [self._clip(reference, found, images.get(image)) for reference in people[image]]
+    held_out = _held_out(found, people, skipped)
 
-    wanted = {name: [i for i, r in people.items() if r[0].train == train] for name, train in _SPLITS.items()}
+    def read(name: str) -> list[Clip]:
+      image = name.removeprefix("valid/")
+      chosen = held_out.get(image, set())
+      references = [r for r in people[image] if (r.number in chosen) == (name != image)]
+      if self._images == "crops":  # without a scale there is no box to crop
+        references = [r for r in references if annotations.person(r).scale > 0]
+      return [self._clip(reference, found, images.get(image)) for reference in references]
+
+    train = [i for i, r in people.items() if r[0].train and len(held_out.get(i, ())) < len(r)]
+    test = [i for i, r in people.items() if not r[0].train]
+    wanted = {"train": train, "valid": [f"valid/{i}" for i in held_out], "test": test}
     return sources.splits({k: v for k, v in wanted.items() if v}, read, skipped, to_example=features.clip_to_example)
 
   def _clip(self, reference: annotations.Reference, found: sources.Files, image: str | None) -> Clip:
     person = annotations.person(reference)
     path = None if image is None else found[image]
     size, encoded = still_images.look_up(path, image or reference.image, self._images)
-    return still_images.clip(
+    clip = still_images.clip(
       annotations.SKELETON,
       person.keypoints,
       person.annotated,
@@ -100,9 +114,36 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       sequence=pathlib.PurePosixPath(reference.image).stem,
       action=reference.activity,
     )
+    if self._images != "crops":
+      return clip
+    # As published: the box is 200 scale high, and its middle 15 scale lower, since few feet are annotated.
+    return still_images.cropped(clip, person.center + (0, 15 * person.scale), 200 * person.scale)
 
   def _generate_examples(self):
     raise AssertionError("the splits carry their own generators")
+
+
+def _held_out(
+  found: sources.Files, people: dict[str, list[annotations.Reference]], skipped: dict[str, str]
+) -> dict[str, set[int]]:
+  """{image: numbers of its people that valid.json, if it is there, holds out of training}, in the file's order."""
+  names = list(sources.chosen(found, _VALID, skipped).values())
+  if not names:
+    return {}
+  listed = annotations.validation(source.parse_json(found[names[0]].read_bytes(), names[0]), names[0])
+  numbers: dict[str, set[int]] = {}
+  for image, places in listed.items():
+    there = [(r.number, annotations.person(r)) for r in people.get(image, ()) if r.train]
+    for place in places:
+      for number, person in there:
+        near = (np.abs(place - (*person.center, person.scale)) < _NEAR).all()
+        if near and number not in numbers.get(image, ()):
+          numbers.setdefault(image, set()).add(number)
+          break
+  missing = sum(map(len, listed.values())) - sum(map(len, numbers.values()))
+  if missing:
+    skipped[names[0]] = f"{missing} of its people are not among the training images"
+  return numbers
 
 
 def checks(config: str = "") -> tuple[verification.Check, ...]:
@@ -113,7 +154,14 @@ def checks(config: str = "") -> tuple[verification.Check, ...]:
       "people with joints in training images",
       28883,  # 25,925 to train on and 2,958 to validate on
       "bearpaw/pytorch-pose#25, from convolutional-pose-machines' genJSON.m",
-      lambda examples: sum(e.valid for e in examples if e.split == "train"),
+      lambda examples: sum(e.valid for e in examples if e.split in ("train", "valid")),
+      note=True,
+    ),
+    verification.Check(
+      "people of valid.json",
+      2958,
+      "SimpleBaseline's and HRNet's annotations (Tompson et al. 2014)",
+      lambda examples: sum(e.split == "valid" for e in examples),
       note=True,
     ),
     verification.Check(

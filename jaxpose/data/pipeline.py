@@ -137,8 +137,18 @@ def _step_rows(rows: Order, step: int, batch: int) -> np.ndarray:
 class _Rows:
   """Random access to the windows of one process's rows, step after step, for grain.MapDataset.source."""
 
-  def __init__(self, data: Windows, length: int, batch: int, rows: Order, steps: int, process: tuple[int, int]):
+  def __init__(
+    self,
+    data: Windows,
+    length: int,
+    batch: int,
+    rows: Order,
+    steps: int,
+    process: tuple[int, int],
+    images: Callable[[int], np.ndarray] | None,
+  ):
     self.data, self.length, self.batch, self.rows, self.process = data, length, batch, rows, process
+    self.images = images
     self.local = batch // process[1]
     self.size = steps * self.local
 
@@ -148,7 +158,8 @@ class _Rows:
   def __getitem__(self, i: int) -> Batch:
     step, slot = divmod(int(i), self.local)
     index = _step_rows(self.rows, step, self.batch)[self.process[0] * self.local + slot]
-    return gather(self.data, index, self.length)
+    gathered = gather(self.data, index, self.length)
+    return gathered if self.images is None else {**gathered, "images": self.images(int(self.data.clip[index]))}
 
 
 def batches(
@@ -162,17 +173,19 @@ def batches(
   process: tuple[int, int] = (0, 1),
   workers: int = 0,
   rows: Order | None = None,
+  images: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[Batch]:
   """This process's share of the batches of steps start_step to num_steps, in order, through Grain.
 
   `process` is (index, count): the p-th of n contiguous slices of every global batch. Any start_step and any number of
   processes or workers read the same rows. rows: (start, stop) -> window indices, `order` with this seed when None.
+  images: of a clip, by its number (`images.of_clips`), decoded in the threads that read; for windows of whole clips.
   """
   index, count = process
   if batch_size % count:
     raise ValueError(f"batch_size={batch_size} is not divisible by the {count} processes; choose a multiple of {count}")
   rows = rows or functools.partial(order, len(data.start), seed=seed)
-  source = _Rows(data, length, batch_size, rows, num_steps, process)
+  source = _Rows(data, length, batch_size, rows, num_steps, process, images)
   local = batch_size // count
   dataset = (
     grain.MapDataset.source(cast(Any, source)).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)

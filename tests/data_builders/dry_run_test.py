@@ -33,6 +33,7 @@ SCORED = {
   "mpii": (("train",), None),
   "lsp/lsp": (("test",), None),
   "lsp/lspet": (("train",), None),
+  "coco_keypoints": (("train",), None),
 }
 RECIPES = (
   "human36m_martinez_gt",

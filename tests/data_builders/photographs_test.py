@@ -204,8 +204,9 @@ def test_mpii_fields_of_every_form():
   person = annotations.person(annotations.Reference("a.jpg", 1, True, True, "", raw))
   assert person.visible[:7].tolist() == [True, False, True, False, True, True, True]
   assert person.annotated.tolist() == [True] * 7 + [False] * 9
-  np.testing.assert_array_equal(person.keypoints[:7], [(10 * j, 1) for j in range(7)])
-  assert (person.center.tolist(), person.scale, person.head.tolist()) == ([10, 20], 2.5, [0, 0, 30, 40])
+  np.testing.assert_array_equal(person.keypoints[:7], [(10 * j + 0.5, 1.5) for j in range(7)])
+  half = [0.5, 0.5, 30.5, 40.5]
+  assert (person.center.tolist(), person.scale, person.head.tolist()) == ([10.5, 20.5], 2.5, half)
   assert person.head_size == pytest.approx(0.6 * 50)  # PCKh
   alone = annotations.person(annotations.Reference("a.jpg", 1, True, True, "", {"annopoints": {"point": points[2]}}))
   assert alone.annotated.tolist() == [j == 2 for j in range(16)]

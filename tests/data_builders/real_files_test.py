@@ -17,7 +17,7 @@ from jaxpose.data.clip import Motion
 from jaxpose.geometry import camera as cameras
 
 REAL = os.environ.get("JAXPOSE_REAL")
-FLAT = ("mpii", "lsp")  # photographs, without 3D
+FLAT = ("mpii", "lsp", "coco_keypoints")  # photographs, without 3D
 LEG = {"thigh": ("hip", "knee"), "shin": ("knee", "ankle")}
 
 
