@@ -57,16 +57,16 @@ def learn(batch: dict[str, jax.Array], steps: int, width: int, readout: str = "d
   variables = dict(jax.jit(model.init)(jax.random.key(0), batch["images"]))
   tx = optax.adam(optax.cosine_decay_schedule(4e-3, steps))
 
-  def error(output: Any) -> jax.Array:
+  def error(output: Any, batch: dict[str, jax.Array]) -> jax.Array:
     away = jnp.linalg.norm(read.decode(output, SIZE)[0] - batch["keypoints"], axis=-1)
     return jnp.sum(away * batch["labelled"]) / jnp.sum(batch["labelled"])
 
   @functools.partial(jax.jit, donate_argnums=(0, 1))
-  def update(variables, moments):
+  def update(variables, moments, batch):
     def loss(params):
       output, state = model.apply({**variables, "params": params}, batch["images"], train=True, mutable=["batch_stats"])
       values = read.loss(output, read.target(batch["keypoints"], output, SIZE))
-      return jnp.sum(values * batch["labelled"]) / jnp.sum(batch["labelled"]), (state, error(output))
+      return jnp.sum(values * batch["labelled"]) / jnp.sum(batch["labelled"]), (state, error(output, batch))
 
     grads, (state, away) = jax.grad(loss, has_aux=True)(variables["params"])
     updates, moments = tx.update(grads, moments)
@@ -74,11 +74,11 @@ def learn(batch: dict[str, jax.Array], steps: int, width: int, readout: str = "d
 
   moments, curve = tx.init(variables["params"]), []
   for step in range(steps):
-    variables, moments, away = update(variables, moments)
+    variables, moments, away = update(variables, moments, batch)
     if step % 20 == 0:
       curve.append((step, float(away)))
       print(f"step {step:4d}  {curve[-1][1]:7.2f} px", flush=True)
-  curve.append((steps, float(error(jax.jit(model.apply)(variables, batch["images"])))))
+  curve.append((steps, float(error(jax.jit(model.apply)(variables, batch["images"]), batch))))
   return curve
 
 
