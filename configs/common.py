@@ -27,6 +27,7 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
   config.seed = 0
   config.num_steps = 1500 if quick else num_steps
   config.batch_size = 64
+  config.batch_per_device = 0
   config.window = 1
   config.stride = 1
   config.protocol = "generic"
@@ -45,6 +46,7 @@ def base(*, num_steps: int, quick: bool) -> ConfigDict:
   config.eval_every = 500 if quick else 5000
   config.eval_max_frames = 2000 if quick else 20000
   config.keep_best = 3
+  config.select = "best"
   config.workers = 0
   config.overlap = 0
   config.pad_short = False

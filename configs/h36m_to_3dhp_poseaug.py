@@ -24,6 +24,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   source = dict(dataset="human36m/official", skeleton="h36m_16")
   config.train = dict(source, splits=common.H36M_TRAIN)
   config.validation = dict(source, splits=common.H36M_TEST)
+  config.select = "latest"  # validation is the test set: watched, and not selected on
   config.targets = dict(
     mpi_inf_3dhp=dict(dataset="mpi_inf_3dhp/univ", splits=("test",), skeleton="h36m_16", protocol="mpi_inf_3dhp_16"),
     human36m=dict(source, splits=common.H36M_TEST, protocol="generic"),

@@ -33,5 +33,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.optim.update(learning_rate=1e-3, final_fraction=0.98**EPOCHS * 0.8 ** (EPOCHS // 5))
   config.train = dict(dataset="human36m/cpn_ft_h36m_dbb", splits=common.H36M_TRAIN)
   config.validation = dict(dataset="human36m/cpn_ft_h36m_dbb", splits=common.H36M_TEST)
+  config.select = "latest"  # validation is the test set: watched, and not selected on
   config.targets = dict(human36m=dict(dataset="human36m/cpn_ft_h36m_dbb", splits=common.H36M_TEST))
   return config

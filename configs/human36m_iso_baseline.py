@@ -29,7 +29,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.optim.update(learning_rate=2e-4, final_fraction=0.96 ** (config.num_steps / 100_000))
   source = dict(dataset="human36m/official", skeleton="h36m_17")
   config.train = dict(source, splits=common.H36M_TRAIN)
-  config.validation = dict(source, splits=common.H36M_TEST)  # watched, and not selected on: --checkpoint=latest
+  config.validation = dict(source, splits=common.H36M_TEST)
+  config.select = "latest"  # validation is the test set: watched, and not selected on
   config.targets = dict(
     mpi_inf_3dhp=dict(dataset="mpi_inf_3dhp/univ", splits=("test",), skeleton="h36m_17", protocol="mpi_inf_3dhp"),
     pw3d=dict(dataset="pw3d/h36m_17", splits=("test",), protocol="pw3d_14"),

@@ -23,7 +23,7 @@ def get_config(arg: str | None = None, dataset: str = "human36m/official") -> Co
   # 0.96 every 100,000 steps; no weight's incoming norm grows past 1.
   config.optim.update(learning_rate=1e-3, final_fraction=0.96 ** (config.num_steps / 100_000), max_norm=1.0)
   config.train = dict(dataset=dataset, splits=common.H36M_TRAIN)
-  # Watched, and not selected on: --checkpoint=latest.
   config.validation = dict(dataset=dataset, splits=common.H36M_TEST)
+  config.select = "latest"  # validation is the test set: watched, and not selected on
   config.targets = dict(human36m=dict(dataset=dataset, splits=common.H36M_TEST))
   return config

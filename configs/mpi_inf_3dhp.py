@@ -26,6 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.augment.flip = 0.5
   data = dict(dataset="mpi_inf_3dhp/univ")
   config.train = dict(data, splits=("train",))
-  config.validation = dict(data, splits=("test",))  # watched, and not selected on: --checkpoint=latest
+  config.validation = dict(data, splits=("test",))
+  config.select = "latest"  # validation is the test set: watched, and not selected on
   config.targets = dict(mpi_inf_3dhp=dict(data, splits=("test",)))
   return config

@@ -17,6 +17,7 @@ COMMANDS = {
   "train": "train a lifter: --config=cmu_baseline:quick, or a file of your own",
   "evaluate": "score a trained run by a protocol",
   "adapt": "adapt a trained run to unlabelled targets, and score it",
+  "collect": "the shards of one adaptation, scored",
   "four_rows": "the table of the ISO paper for two runs",
   "compare": "two reports side by side, if they may be compared",
   "convert": "published weights into a run",

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import json
 import zlib
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -30,7 +30,15 @@ TOGETHER = 4  # first-order instances at once on a CPU: faster than 1, and than 
 SOLVED = 64  # second-order instances at once, on a CPU: they share the weights
 DOUBT = 2.0  # nats, from which on a stream's person is another
 MISFIT, MANY = 2.0, 0.1  # frames that fit worse than this, in their noise, are not explained; a share to warn of
+SAVED = 10_000  # instances of a stream between two saves of a call that is not over
 PER_SECOND = 1.0  # independent looks at a person's bones; frames nearer in time see the same pose
+
+
+class Part(NamedTuple):
+  """Instances that are some of more: ids, their places among all of these, int [N]; count, how many all are."""
+
+  ids: np.ndarray
+  count: int
 
 
 def objective_name(trained: Trained, asked: str) -> str:
@@ -110,8 +118,10 @@ def adapt_clips(
   show_progress: bool = True,
   *,
   state_dir: str = "",
+  unfinished: str = "",
   devices: Sequence[jax.Device] | None = None,
   factors: Sequence[np.ndarray] | None = None,
+  part: Part | None = None,
 ) -> tuple[list[np.ndarray], dict[str, float]]:
   """Adapts the model to the clips, without their labels: root-relative metres [T, J, 3] a clip, and how it went.
 
@@ -120,7 +130,10 @@ def adapt_clips(
   seen; with gauss_newton "unexplained", a share of the frames.
 
   state_dir: where streams of the online modes, by their names, are saved at the end; those that are there already go
-  on. devices: of this process, all by default; they move a number only by rounding. factors: as in `evaluate.cut`.
+  on. unfinished: a folder in which they are saved every `SAVED` instances, with what was predicted: killed, the same
+  call goes on from there. devices: of this process, all by default; they move a number only by rounding. factors: as in
+  `evaluate.cut`. part: the instances' places where the clips are some of more; they are then adapted as among all of
+  these, in mode vanilla to the bit.
   """
   if config.mode == "none":
     raise ValueError("mode 'none' adapts nothing; call evaluate")
@@ -130,25 +143,30 @@ def adapt_clips(
   if state_dir and (not mode.streams or config.mode == "video"):
     raise ValueError(f"state_dir={state_dir!r} keeps streams; mode {config.mode!r} has none, use an online mode")
   rows = evaluation.cut(clips, trained.config.window, valid_only=True, factors=factors, overlap=overlap)
-  instances = _instances(trained, config, clips, rows)
+  part = part or Part(np.arange(len(rows.clip)), len(rows.clip))
+  instances = _instances(trained, config, clips, rows, part.count)
   names, stream = stream_of(clips, rows.clip, config.stream)
   subjects = [clips[int(rows.clip[np.argmax(stream == s)])].subject for s in range(len(names))]  # of each stream
   devices = jax.local_devices() if devices is None else list(devices)
-  sharding = distributed.over_data(distributed.make_mesh(devices)) if len(devices) > 1 else None
+  mesh = distributed.make_mesh(devices) if len(devices) > 1 else None
+  sharding = distributed.over_data(mesh) if mesh else None
+  if mesh:  # a checkpoint's weights are on one device
+    everywhere = jax.device_put(trained.variables, distributed.replicated(mesh))
+    trained = dataclasses.replace(trained, variables=everywhere)
   facts = {"instances": float(len(rows.clip))}
   total = len(rows.clip) * (ROUNDS if config.mode == "video" else 1)
   with progress.bar(total, "instance", config.mode, enabled=show_progress) as bar:
     options = dict(sharding=sharding, progress=bar.update)
     if config.mode == "video":
-      outputs = _video(trained, config, instances, stream, subjects, options)
+      outputs = _video(trained, config, instances, stream, subjects, part, options)
     elif mode.streams:
-      outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, options)
+      outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, unfinished, options)
       facts |= {"instances_before": float(before)} if state_dir else {}
     else:
       told = known(trained, config, [clips[c].subject for c in rows.clip])
-      outputs, _ = _alone(trained, config, instances, told, options)
+      outputs, _ = _alone(trained, config, instances, told, part, options)
   decode = functools.partial(evaluation.decode_both, codec=trained.codec)
-  poses = evaluation.in_batches(lambda t: decode(*t), (outputs, rows.batch), 4096)
+  poses = evaluation.in_batches(lambda t: decode(*t), (outputs, rows.batch), 4096, part.count)
   if config.optimizer == "gauss_newton":
     facts["unexplained"] = _unexplained(trained, config, poses, instances)
   return evaluation.scatter(clips, rows, poses, overlap), facts
@@ -195,10 +213,10 @@ def stream_of(clips: Sequence[Clip], clip: np.ndarray, kind: str) -> tuple[list[
   return names, np.array([names.index(name) for name in of])[clip]
 
 
-def _instances(trained: Trained, config: AdaptConfig, clips: Sequence[Clip], rows: evaluation.Rows) -> dict[str, Any]:
+def _instances(trained: Trained, config: AdaptConfig, clips, rows: evaluation.Rows, whole: int) -> dict[str, Any]:
   """What adapters take of each window: network inputs, and what was seen and by which camera (`second_order`)."""
   codec, batch = trained.codec, rows.batch
-  encoded = evaluation.in_batches(lambda b: evaluation.encode_both(b, codec=codec), batch, 4096)
+  encoded = evaluation.in_batches(lambda b: evaluation.encode_both(b, codec=codec), batch, 4096, whole)
   seen = {name: batch[name] for name in ("keypoints_2d", "confidence", "camera", "present") if name in batch}
   fresh = np.array([min(PER_SECOND / clip.fps, 1.0) for clip in clips], np.float32)
   valid = np.concatenate([clip.valid for clip in clips])[rows.frame]
@@ -212,26 +230,25 @@ def _pick(tree: Any, rows: Any) -> Any:
   return jax.tree.map(lambda x: x[rows], tree)
 
 
-def _alone(trained: Trained, config: AdaptConfig, instances, starts, options):
+def _alone(trained: Trained, config: AdaptConfig, instances, starts, part: Part, options):
   """Every instance by itself, from what is known of each: outputs by row, and what is believed afterwards."""
-  count = len(instances["inputs"])
-  chunk, together = _sizes(trained, config, instances, starts, count, options["sharding"])
+  chunk, together = _sizes(trained, config, instances, starts, part.count, options["sharding"])
   keep = adapters.nothing if starts is None else second_order.belief
-  sizes = dict(chunk=chunk, together=together, starts=starts, keep=keep)
+  sizes = dict(chunk=chunk, together=together, starts=starts, keep=keep, whole=part.count)
   made, key = build(trained, config), jax.random.key(config.seed)
-  return adapters.alone(made, trained.variables, instances, np.arange(count), key, **sizes, **options)
+  return adapters.alone(made, trained.variables, instances, part.ids, key, **sizes, **options)
 
 
-def _video(trained: Trained, config: AdaptConfig, instances, stream: np.ndarray, subjects: Sequence[str], options):
+def _video(trained: Trained, config: AdaptConfig, instances, stream, subjects: Sequence[str], part: Part, options):
   """Rounds over all instances: what every frame says of its person's bones is added up, and known in the next round."""
   told = cast(second_order.Known, known(trained, config, subjects))
   first = believed = told.belief
   for _ in range(ROUNDS - 1):
     starts = _pick(told._replace(belief=believed), stream)
-    _, after = _alone(trained, config, instances, starts, options)
+    _, after = _alone(trained, config, instances, starts, part, options)
     learnt = jax.tree.map(lambda a, b: _sums(a - b, stream, len(subjects)), after, starts.belief)
     believed = jax.tree.map(lambda a, b: a + b, first, learnt)
-  return _alone(trained, config, instances, _pick(told._replace(belief=believed), stream), options)[0]
+  return _alone(trained, config, instances, _pick(told._replace(belief=believed), stream), part, options)[0]
 
 
 def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
@@ -240,42 +257,64 @@ def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
   return total
 
 
-def _online(trained: Trained, config: AdaptConfig, instances, names, stream, subjects, state_dir: str, options):
+def _online(trained: Trained, config: AdaptConfig, instances, names, stream, subjects, state_dir, unfinished, options):
   """Streams of similar length side by side: outputs by row, and how many instances they had seen before."""
   made, variables, key = build(trained, config), trained.variables, jax.random.key(config.seed)
-  told, states = known(trained, config, subjects), {}
-  described = {**fingerprint(trained, config), "model": checkpoint.digest(variables)} if state_dir else {}
-  if state_dir:
+  told, states, outputs = known(trained, config, subjects), {}, {}
+  like = made.init(variables, _pick(told, 0)), 0
+  described, call = {}, {}
+  if state_dir or unfinished:
+    described = {**fingerprint(trained, config), "model": checkpoint.digest(variables)}
     saved.names([names[s] for s in np.unique(stream)])
-    states = saved.load(state_dir, (made.init(variables, _pick(told, 0)), 0), described)
+  if state_dir:
+    states, _ = saved.load(state_dir, like, described)
   before = {name: int(seen) for name, (_, seen) in states.items()}
   members = sorted((np.flatnonzero(stream == s) for s in np.unique(stream)), key=len, reverse=True)
   at_once, together = _sizes(trained, config, instances, told, len(members), options["sharding"])
-  every, outputs = config.every or 1, {}
-  for first in range(0, len(members), at_once):
-    rows = members[first : first + at_once]
+  if unfinished:
+    call = described | {"instances": checkpoint.digest((instances, stream, before))}
+    done, outputs = saved.load(unfinished, like, call)
+    states |= done
+  finished = outputs.setdefault("", np.zeros(len(stream), bool))
+  options["progress"](int(finished.sum()))
+  for rows in _pieces(members, at_once, SAVED if unfinished else len(stream)):
+    if finished[rows[0][0]]:
+      continue
     called = [names[stream[r[0]]] for r in rows]
-    begins = [made.init(variables, _pick(told, stream[r[0]])) for r in rows]
+    begins = [states.get(n) or (made.init(variables, _pick(told, stream[r[0]])), 0) for n, r in zip(called, rows)]
     results, ends = adapters.online(
       made,
       variables,
       [_pick(instances, r) for r in rows],
       # A stream's keys depend on its name and the place in it, and not on what else is adapted or when it was cut.
-      [_first_id(n) + before.get(n, 0) + np.arange(len(r)) for n, r in zip(called, rows)],
+      [_first_id(n) + seen + np.arange(len(r)) for n, r, (_, seen) in zip(called, rows, begins)],
       key,
-      every=every,
-      starts=[states.get(n, (begin, 0)) for n, begin in zip(called, begins)],
+      every=config.every or 1,
+      starts=begins,
       side_by_side=together > 1,
       length=LENGTH,
       **options,
     )
-    states |= {n: (end, before.get(n, 0) + len(r)) for n, end, r in zip(called, ends, rows)} if state_dir else {}
     for r, result in zip(rows, results):
+      finished[r] = True
       for name, values in result.items():
         outputs.setdefault(name, np.zeros((len(stream), *values.shape[1:]), values.dtype))[r] = values
+    states |= {n: (end, seen + len(r)) for n, end, r, (_, seen) in zip(called, ends, rows, begins)}
+    over = {names[s] for s in np.unique(stream)} - {names[s] for s in np.unique(stream[~finished])}
+    states = {n: state for n, state in states.items() if state_dir or n not in over}
+    if unfinished:
+      saved.save(unfinished, states, call, outputs)
   if state_dir:
     saved.save(state_dir, states, described)
-  return outputs, sum(before.get(names[s], 0) for s in np.unique(stream))
+  return {n: x for n, x in outputs.items() if n}, sum(before.get(names[s], 0) for s in np.unique(stream))
+
+
+def _pieces(members: Sequence[np.ndarray], at_once: int, every: int) -> Iterator[list[np.ndarray]]:
+  """The rows of streams that go side by side, `every` of each at a time."""
+  for first in range(0, len(members), at_once):
+    together = members[first : first + at_once]
+    for start in range(0, len(together[0]), every):
+      yield [r[start : start + every] for r in together if len(r) > start]
 
 
 def _sizes(trained: Trained, config: AdaptConfig, instances, told, count: int, sharding: NamedSharding | None):

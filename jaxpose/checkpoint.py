@@ -46,9 +46,12 @@ class Writer:
     self._description, self._metric, self._workdir = dict(description), metric, workdir
     self._manager = _manager(workdir, metric, keep_best)
 
-  def save(self, step: int, state, metrics: Mapping[str, float], statistics: Mapping[str, Any] | None = None) -> None:
+  def save(
+    self, step: int, state, metrics: Mapping[str, float] | None, statistics: Mapping[str, Any] | None = None
+  ) -> None:
     """Starts writing the state, whose arrays may be donated right after. A failed write raises here or later.
 
+    metrics: None where nothing was measured; such a checkpoint is never the best, and is kept until the next one.
     statistics: what `description` says of the training set, and of these weights on it.
     """
     description = {**self._description, "shapes": shapes(state.params)}
@@ -57,7 +60,7 @@ class Writer:
       self._manager.save(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), description=ocp.args.JsonSave(description)),
-        metrics={k: float(v) for k, v in metrics.items()},
+        metrics=None if metrics is None else {k: float(v) for k, v in metrics.items()},
         force=True,
       )
 
@@ -116,9 +119,21 @@ def steps(workdir: str) -> list[int]:
 
 def describe(workdir: str, step: int) -> dict[str, Any]:
   """What a checkpoint says of itself: {"config", "codec", "shapes"}."""
-  with ocp.CheckpointManager(_folder(workdir)) as manager:
+  with _readable(workdir, step), ocp.CheckpointManager(_folder(workdir)) as manager:
     restored = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
   return restored["description"]
+
+
+@contextlib.contextmanager
+def _readable(workdir: str, step: int) -> Iterator[None]:
+  """Turns what a damaged checkpoint raises into one ValueError that says which it is and what is left without it."""
+  try:
+    yield
+  except (ValueError, KeyError, TypeError, OSError) as error:
+    left = [s for s in steps(workdir) if s != step]
+    rest = f"remove {_folder(workdir) / str(step)}, and step {left[-1]} is the latest" if left else "there is no other"
+    text = " ".join(str(error).split())[:200]
+    raise ValueError(f"the checkpoint of step {step} under {workdir!r} cannot be read ({text}); {rest}") from error
 
 
 def choose(workdir: str, which: str | int = "best") -> int:
@@ -157,7 +172,7 @@ def restore(workdir: str, step: int, state):
   """The full state at `step`, placed and sharded as `state` (arrays or ShapeDtypeStructs with sharding)."""
   check_same_model(workdir, step, state.params)
   abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
-  with ocp.CheckpointManager(_folder(workdir)) as manager:
+  with _readable(workdir, step), ocp.CheckpointManager(_folder(workdir)) as manager:
     return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
 
 
@@ -169,7 +184,7 @@ def restore_variables(workdir: str, step: int, variables):
   want = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), want)
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=sharding, global_shape=x.shape), want)
-  with ocp.CheckpointManager(_folder(workdir)) as manager:
+  with _readable(workdir, step), ocp.CheckpointManager(_folder(workdir)) as manager:
     restored = manager.restore(
       step,
       args=ocp.args.Composite(state=ocp.args.PyTreeRestore(want, partial_restore=True, restore_args=args)),
@@ -177,16 +192,17 @@ def restore_variables(workdir: str, step: int, variables):
   return {"params": restored["params"], **restored["model_state"]}
 
 
-def save_state(folder: str, step: int, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
+def save_state(folder: str, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
   """Saves named arrays that are no training run's, with a JSON description, in place of what `folder` held before.
 
-  Returns when they are on disk. `step` must grow from save to save. Raises OSError when they cannot be written.
+  Returns when they are on disk. Raises OSError when they cannot be written.
   """
   options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
   args = ocp.args.Composite(state=ocp.args.StandardSave(dict(arrays)), description=ocp.args.JsonSave(dict(description)))
   try:
     with ocp.CheckpointManager(_state_folder(folder), options=options) as manager:
-      manager.save(step, args=args, force=True)
+      last = manager.latest_step()
+      manager.save(0 if last is None else last + 1, args=args, force=True)
   except Exception as error:
     if not _is_os_error(error):
       raise

@@ -111,6 +111,9 @@ class Config:
   num_steps: int
   seed: int = 0
   batch_size: int = 64
+  batch_per_device: int = (
+    0  # rows a device instead, so that batch_size follows from how many there are; 0 for batch_size
+  )
   window: int = 1  # frames a sample
   stride: int = 1  # frames between windows
   pad_short: bool = False  # train on clips shorter than a window too, with a mask
@@ -133,6 +136,7 @@ class Config:
   init_from: str = ""  # workdir of a run whose best checkpoint this one begins with
   init_parts: tuple[str, ...] = ("trunk", "head")  # the parts of it that are taken; others start afresh
   workers: int = 0  # Grain worker processes, when not resident
+  select: str = "best"  # the checkpoint that is evaluated, adapted, gone on from: best (of validation) | latest
 
   def __post_init__(self):
     for name in (
@@ -150,11 +154,14 @@ class Config:
       raise ValueError(f"overlap={self.overlap} must be in [0, window={self.window})")
     if self.pad_short and self.method == "iso":
       raise ValueError("pad_short=True needs masks, which method 'iso' has none of; use 'supervised' or 'masked'")
+    _choice(self, "select", ("best", "latest"))
     self._check_parts()
     if self.eval_every % self.log_every:
       raise ValueError(f"eval_every={self.eval_every} must be a multiple of log_every={self.log_every}")
     if not self.targets:
       raise ValueError("targets is empty: name at least one data config to evaluate on")
+    if self.batch_per_device < 0:
+      raise ValueError(f"batch_per_device={self.batch_per_device} counts rows; 0 leaves it to batch_size")
     if self.patience < 0:
       raise ValueError(f"patience={self.patience} counts evaluations, from 0")
     if self.init_from and not self.init_parts:
@@ -207,6 +214,11 @@ def _mixed(values: Mapping[str, Any]) -> dict[str, Any]:
     more = {"also": also, "flat": flat and dict(flat, use_3d=False, start_step=start)}
     values["train"] = {"first": values["train"], **{name: part for name, part in more.items() if part}}
   return values
+
+
+def data_config(values: Any) -> DataConfig:
+  """A checked DataConfig from a nested mapping."""
+  return _build(DataConfig, values, "data")
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from jaxpose.graphs import graph as graphs
 from jaxpose.graphs import lift
 from jaxpose.graphs.graph import InferenceGraph
 
+_ALIGNED = 16  # rows: the last ones of a slice are then computed as any other
+
 
 class Rows(NamedTuple):
   """Windows of clips, as a model takes them: batch arrays [N, T, ...], and where their frames belong.
@@ -194,10 +196,14 @@ def inputs_of(graph: InferenceGraph, rows: Rows, seed: int = 0) -> dict[str, Any
   return arrays
 
 
-def in_batches(function, tree, size: int):
-  """function(tree) in slices of `size` along the leading axis, joined; one compiled program serves all slices."""
+def in_batches(function, tree, size: int, whole: int = 0):
+  """function(tree) in slices of `size` along the leading axis, joined; one compiled program serves all slices.
+
+  whole: of how many rows these are a part, or are all; slices are then as long as for all, and of no odd length, by
+  which rows would round otherwise.
+  """
   count = len(jax.tree.leaves(tree)[0])
-  size = min(size, count)
+  size = min(size, -(-whole // _ALIGNED) * _ALIGNED if whole else count)
   results = []
   for start in range(0, count, size):
     # The last slice repeats its last row up to the full size.

@@ -109,15 +109,23 @@ class Trained:
   step: int
   statistics: dict  # of the training set (train/statistics.py); empty for a converted run
   adapters: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)  # those built so far, by setting
+  selection: str = ""  # of its checkpoint: best, latest, given step; empty where nothing says so
 
 
-def load(workdir: str, which: str | int = "best") -> Trained:
-  """The run in `workdir` at its best (or latest, or given) checkpoint: config, codec and weights as it stored them."""
+def load(workdir: str, which: str | int = "") -> Trained:
+  """The run in `workdir` as it stored it: config, codec and weights of a checkpoint.
+
+  which: "best" by validation, "latest", or a step; what config.select says when empty.
+  """
   from jaxpose import checkpoint
 
+  if not which:
+    latest = checkpoint.describe(workdir, checkpoint.choose(workdir, "latest"))
+    which = configs.from_dict(latest["config"]).select
   step = checkpoint.choose(workdir, which)
   restore = functools.partial(checkpoint.restore_variables, workdir, step)
-  return assemble(checkpoint.describe(workdir, step), step, restore)
+  trained = assemble(checkpoint.describe(workdir, step), step, restore)
+  return dataclasses.replace(trained, selection=which if which in ("best", "latest") else "given step")
 
 
 def assemble(description: Mapping[str, Any], step: int, restore: Callable[[Any], dict]) -> Trained:

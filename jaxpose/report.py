@@ -9,7 +9,10 @@ from jaxpose import whole_file
 
 # Fields of a fingerprint that say which model was measured, and how it was made or adapted. They may differ between two
 # numbers that are compared: that difference is what the comparison is about. Every other field must be equal.
-MODEL_FIELDS = ("checkpoint_step", "seed", "model", "method", "codec", "adaptation", "mode", "objective")
+MODEL_FIELDS = ("checkpoint_step", "seed", "model", "method", "codec", "adaptation", "mode", "objective", "selection")
+# Of these, what a model saw: more frames than another, or the camera's calibration. It may differ, and is said.
+SEEN_FIELDS = ("window", "overlap", "intrinsics")
+MODEL_FIELDS += SEEN_FIELDS
 # The bootstrap's settings move an interval by its own noise and never the number.
 INTERVAL_FIELDS = ("bootstrap",)
 
@@ -33,6 +36,13 @@ def check_comparable(report_a: dict, report_b: dict) -> None:
       + "\n".join(lines)
       + "\nEvaluate both models with the same protocol, data and options."
     )
+
+
+def seen_differently(report_a: dict, report_b: dict) -> str:
+  """One line on what the model of one report saw and the other's did not; empty where they saw the same."""
+  a, b = report_a["fingerprint"], report_b["fingerprint"]
+  told = [f"{f} {a.get(f, 'not known')} against {b.get(f, 'not known')}" for f in SEEN_FIELDS if a.get(f) != b.get(f)]
+  return f"The models saw different things of the same frames: {', '.join(told)}." if told else ""
 
 
 def write_json(path: str | os.PathLike, report: dict) -> None:

@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+import jaxpose
 from jaxpose import adaptation, experiment, protocols, stopwatch, targets
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
@@ -15,11 +17,14 @@ from jaxpose.config import DataConfig
 from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
+from jaxpose.geometry import camera as cameras
 from jaxpose.protocols import many
 
 _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 
 
+# Among the oracles of a number whose checkpoint was chosen by the labels that it is scored on.
+SELECTED = "checkpoint selection"
 _BATCH = 4096  # frames predicted at once
 
 
@@ -60,10 +65,66 @@ def score(
 
   built: what the built data set says of itself (`data.source.facts`): made of fixture files, its 2D source, and so on.
   """
-  facts = {
+  name = protocol or data.protocol or trained.config.protocol
+  task = Task(target, data, clips, dict(built or {}), name)
+  scored = protocols.evaluate(name, list(clips), list(predictions), facts=facts(trained, task, flip=flip, adapt=adapt))
+  return {**scored, "environment": environment()}
+
+
+class Task(NamedTuple):
+  """What a run is scored on: a target's name and data, its clips, and what the built data set says of itself.
+
+  stride and noise_px have been applied to the clips.
+  """
+
+  name: str
+  data: DataConfig
+  clips: Sequence[Clip]
+  built: dict[str, Any]
+  protocol: str
+  stride: int = 1
+  noise_px: float = 0.0
+
+
+def prepare(
+  trained: Trained,
+  data_dir: str,
+  *,
+  target: str | tuple[str, DataConfig] = "",
+  protocol: str = "",
+  stride: int = 1,
+  noise_px: float = 0.0,
+) -> Task:
+  """What `evaluate` scores. noise_px: of normal noise on the keypoints; `keypoints_source` names it."""
+  name, data, clips = load_target(trained, data_dir, target, stride)
+  clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
+  if noise_px:
+    built["keypoints_source"] = f"{built.get('keypoints_source', _SOURCE)} + normal noise of {noise_px:g} px, seed 0"
+  return Task(name, data, clips, built, protocol or data.protocol or trained.config.protocol, stride, noise_px)
+
+
+def factors(task: Task) -> list[np.ndarray] | None:
+  """The oracle that the task's protocol decodes with, one [T] a clip; None where it asks for none."""
+  return protocols.factors(task.protocol, task.clips)
+
+
+def environment() -> dict[str, Any]:
+  """What a number was computed by: it should move none, and where one cannot be had again, here is where to look."""
+  return {
+    "device": jax.devices()[0].device_kind,
+    "precision": str(jax.config.values["jax_default_matmul_precision"] or "default"),
+    "jaxpose": jaxpose.__version__,
+    "jax": jax.__version__,
+  }
+
+
+def facts(trained: Trained, task: Task, *, flip: bool = True, adapt: AdaptConfig | None = None) -> dict[str, Any]:
+  """What a fingerprint says beyond what the protocol does."""
+  data = task.data
+  return {
     "dataset": data.dataset,
     "split": "+".join(data.splits),
-    "target": target,
+    "target": task.name,
     "rig": data.rig,
     "rig_options": data.rig_options,
     "rig_seed": data.seed,
@@ -78,12 +139,30 @@ def score(
     "method": trained.config.method,
     "checkpoint_step": trained.step,
     "seed": trained.config.seed,
-    "oracles": [],
+    "selection": _selection(trained),
+    "intrinsics": _intrinsics(trained, adapt),
+    "oracles": [SELECTED] if trained.selection == "best" and targets.overlap(trained.config.validation, data) else [],
     "adaptation": adaptation.fingerprint(trained, adapt),
-    **(built or {}),
+    **task.built,
   }
-  name = protocol or data.protocol or trained.config.protocol
-  return protocols.evaluate(name, list(clips), list(predictions), facts=facts)
+
+
+def _selection(trained: Trained) -> str:
+  """How the checkpoint was chosen, and on what."""
+  validation = trained.config.validation
+  on = f" mpjpe_mm on {validation.dataset} {'+'.join(validation.splits)}" if trained.selection == "best" else ""
+  return f"{trained.selection or 'not known'}{on}"
+
+
+def _intrinsics(trained: Trained, adapt: AdaptConfig | None) -> str:
+  """Whether a prediction depends on the camera's calibration: by its codec, or by rays that adaptation fits to."""
+  codec, shape = trained.codec, (1, trained.codec.skeleton.num_joints, 2)
+  seen = np.random.default_rng(0).uniform(300, 700, shape).astype(np.float32)
+  lenses = ((900, (0.0, 0.0, 0.0)), (1400, (-0.2, 0.2, 0.0)))
+  views = (cameras.create((focal, focal), (500, 500), (1000, 1000), radial) for focal, radial in lenses)
+  inputs = [np.asarray(codec.encode(seen, view)) for view in views]
+  fitted = adapt is not None and adapt.mode != "none" and adapt.optimizer == "gauss_newton"
+  return "calibrated" if fitted or not np.allclose(*inputs, atol=1e-5) else "not used"
 
 
 def predict(
@@ -98,8 +177,8 @@ def predict(
 ) -> tuple[list[np.ndarray], dict[str, float]]:
   """Root-relative metres [T, J, 3] a clip, adapted to the clips where `adapt` says so; and the timing.
 
-  The timing is wall-clock without compilation (`stopwatch.measure`). factors: as in `evaluate.cut`. options: state_dir
-  and devices of `adaptation.adapt_clips`.
+  The timing is wall-clock without compilation (`stopwatch.measure`). factors: as in `evaluate.cut`. options: state_dir,
+  unfinished, part and devices of `adaptation.adapt_clips`.
   """
   if adapt is not None and adapt.mode != "none":
     with stopwatch.measure() as timing:
@@ -128,36 +207,42 @@ def evaluate(
   trained: Trained,
   data_dir: str,
   *,
-  target: str | tuple[str, DataConfig] = "",
-  protocol: str = "",
-  stride: int = 1,
   flip: bool = True,
   adapt: AdaptConfig | None = None,
   show_progress: bool = True,
   state_dir: str = "",
-  noise_px: float = 0.0,
+  **target: Any,
 ) -> dict[str, Any]:
   """The report of a trained run on a target; adapted to it, instance by instance, where `adapt` says so.
 
-  noise_px: standard deviation of normal noise on the target's keypoints; the fingerprint's `keypoints_source` names it.
-  What saved streams had seen stands in the fingerprint, beside the settings.
+  target: what `prepare` takes. What saved streams had seen stands in the fingerprint, beside the settings.
   """
-  name, data, clips = load_target(trained, data_dir, target, stride)
-  clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
-  if noise_px:
-    built["keypoints_source"] = f"{built.get('keypoints_source', _SOURCE)} + normal noise of {noise_px:g} px, seed 0"
-  protocol = protocol or data.protocol or trained.config.protocol
+  task = prepare(trained, data_dir, **target)
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
     options["state_dir"] = state_dir
-  spread = _spread(trained, clips, adapt) if protocol == many.MANY.name else {}
-  built |= {"oracles": [many.ORACLE]} if spread else {}
-  predictions, timing = predict(trained, clips, factors=protocols.factors(protocol, clips), **options)
-  told: dict[str, Any] = dict(protocol=protocol, flip=flip, adapt=adapt, built=built)
-  report = score(trained, name, data, clips, predictions, **told)
+  predictions, timing = predict(trained, task.clips, factors=factors(task), **options)
+  return report(trained, task, predictions, timing, flip=flip, adapt=adapt)
+
+
+def report(
+  trained: Trained,
+  task: Task,
+  predictions: Sequence[np.ndarray],
+  timing: dict[str, float],
+  *,
+  flip: bool = True,
+  adapt: AdaptConfig | None = None,
+) -> dict[str, Any]:
+  """The report of a task's predictions, and of how long they took."""
+  spread = _spread(trained, task.clips, adapt) if task.protocol == many.MANY.name else {}
+  told: dict[str, Any] = dict(protocol=task.protocol, flip=flip, adapt=adapt, built=task.built)
+  scored = score(trained, task.name, task.data, task.clips, predictions, **told)
+  if spread:
+    scored["fingerprint"]["oracles"] = sorted({*scored["fingerprint"]["oracles"], many.ORACLE})
   if "instances_before" in timing:
-    report["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
-  return {**report, **spread, "timing": timing}
+    scored["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
+  return {**scored, **spread, "timing": timing}
 
 
 def _spread(trained: Trained, clips: Sequence[Clip], adapt: AdaptConfig | None) -> dict[str, Any]:

@@ -30,6 +30,15 @@ def choose(
   return name, DataConfig(dataset=name, skeleton=trained.codec.skeleton.name, **changes)
 
 
+def overlap(a: DataConfig, b: DataConfig) -> bool:
+  """Whether two data configs may share a sequence, as far as their names tell: by data set, splits and sequences."""
+  if a.dataset.split("/")[0] != b.dataset.split("/")[0] or not {*a.splits} & {*b.splits}:
+    return False
+  if a.include and b.include and not {*a.include} & {*b.include}:
+    return False
+  return not any(x.include and {*x.include} <= {*y.exclude} for x, y in ((a, b), (b, a)))
+
+
 def _changed(data: DataConfig, changes: dict[str, Any]) -> DataConfig:
   """With other splits no sequence of the old ones is named any more; with another rig, no option of the old one."""
   if "splits" in changes and changes["splits"] != tuple(data.splits):

@@ -1,11 +1,16 @@
 """What every script shares: absl flags, and errors on user input that end in one line instead of a traceback."""
 
+import os
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
+
+from jaxpose import cluster
+
+PEER_LOST = 134  # what jax itself ends with where a heartbeat fails
 
 DEBUG = flags.DEFINE_bool("debug", False, "Show the full traceback of an error.")
 
@@ -14,13 +19,16 @@ _USER_ERRORS = (ValueError, OSError, FloatingPointError)
 _CONFIG_ERRORS = (ValueError, AttributeError, KeyError, TypeError, OSError)  # of a config file, while it is read
 
 
-def run(main: Callable[[], object]) -> None:
+def run(main: Callable[[], object], *, several: bool = False) -> None:
   """Parses the flags and calls `main()`; stray arguments are refused (`--data-dir x` would else be silently ignored).
+
+  several: whether `main` knows what to do in one of several processes; else these are refused where a scheduler started
+  them. A process of the job that is gone is no mistake of the user's: exit code 134, for the job to be started again.
 
   ValueError and OSError become `error: ...` on stderr and exit code 1, wrong flags and stray arguments exit code 2;
   with --debug the traceback stays.
   """
-  app.run(lambda argv: _guarded(main), flags_parser=_parse)
+  app.run(lambda argv: _guarded(main, several), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -60,17 +68,29 @@ def _with_config_files(argv: list[str]) -> list[str]:
   return rewritten
 
 
-def _guarded(main: Callable[[], object]) -> None:
+def _guarded(main: Callable[[], object], several: bool) -> None:
   if not any("verbosity" in argument for argument in sys.argv):
     logging.set_verbosity(logging.WARNING)  # Orbax narrates every save; --verbosity=0 lets it
   try:
+    if not several:
+      cluster.check_alone(pathlib.Path(sys.argv[0]).stem)
     main()
-  except _USER_ERRORS as error:
-    if DEBUG.value:
+  except Exception as error:
+    if several:
+      _end_if_alone(error)
+    if DEBUG.value or not isinstance(error, _USER_ERRORS):
       raise
     _fail(str(error) or type(error).__name__, code=1)
   except KeyboardInterrupt:
     _fail("interrupted", code=130)
+
+
+def _end_if_alone(error: Exception) -> None:
+  from jaxpose import distributed  # here alone: not every script needs jax
+
+  if lost := distributed.lost_peer(error):
+    print(f"error: another process of the job is gone, so this one ends: {lost[:400]}", file=sys.stderr, flush=True)
+    os._exit(PEER_LOST)  # an orderly end would wait for the one that is gone
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,6 +1,7 @@
 """Compares two reports of launch.evaluate or launch.adapt: jaxpose compare A.json B.json
 
-Refuses reports whose fingerprints differ in anything but the model, and says in which field. Else prints both, and
+Refuses reports whose fingerprints differ in anything but the model, and says in which field. A lifter of single frames
+and one of clips may be compared on the same frames; that one saw more is said. Else prints both, and
 the paired difference A - B of every metric with its 95 % interval over sequences.
 """
 
@@ -45,7 +46,8 @@ def compare(
     difference = report.number(paired["difference"], (paired["low"], paired["high"]), digits=2)
     lines.append([metric, difference, f"{sum(better)} of {len(better)} sequences"])
   rows = {f"A {path_a}": a, f"B {path_b}": b}
-  return f"{report.table(rows, metrics, markdown=markdown)}\n\n{report.grid(lines, markdown)}"
+  tables = (report.table(rows, metrics, markdown=markdown), report.grid(lines, markdown), report.seen_differently(a, b))
+  return "\n\n".join(filter(None, tables))
 
 
 if __name__ == "__main__":

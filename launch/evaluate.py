@@ -15,7 +15,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run to evaluate, as launch.
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.", required=True)
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Evaluation protocol; the config's own when empty.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "", "best, latest, or a step; what the config selects when empty.")
 _STRIDE = flags.DEFINE_integer("stride", 1, "Score every n-th frame of a clip.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise_px", 0.0, "Normal noise on the target's keypoints, in pixels.", lower_bound=0.0)
 _OVERLAP = flags.DEFINE_integer(

@@ -2,8 +2,9 @@
 
 jaxpose train --config=NAME|FILE.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
 
-Run again with the same flags, it resumes from the last checkpoint. On several processes, start one on each machine with
---coordinator=HOST:PORT --num_processes=N --process_id=I.
+Run again with the same flags, it resumes from the last checkpoint; ended by SIGTERM, it saves first and exits with 143.
+Several processes find each other under SLURM, Open MPI, on a TPU pod and in a JobSet; elsewhere, start one on each
+machine with --coordinator=HOST:PORT --num_processes=N --process_id=I. docs/scale.md has job scripts.
 """
 
 import jax
@@ -11,9 +12,9 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxpose import config as configs
-from jaxpose import distributed, experiment
+from jaxpose import experiment
 from jaxpose.train import loop
-from launch import app
+from launch import app, process_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A config by its name, or a file; with :quick for a run of a minute.", lock_config=True
@@ -22,19 +23,24 @@ _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where checkpoints and logs go; a run found there is resumed.", required=True
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where launch.build_data put the data sets.", required=True)
+_ALLOW_CHANGED = flags.DEFINE_list(
+  "allow_changed", [], "Fields, as config.num_steps, in which a run that is resumed may differ from what it was."
+)
+
+flags.adopt_module_key_flags(process_flags)
 
 
 def main() -> None:
-  distributed.initialize()
+  process_flags.initialize()
   logging.info("process %d of %d, devices: %s", jax.process_index(), jax.process_count(), jax.devices())
   config = configs.from_dict(_CONFIG.value)
   train_clips = experiment.load_training(config, _DATA_DIR.value)
   validation_clips = experiment.load_clips(config.validation, _DATA_DIR.value)
   targets = config.targets if config.method == "iso" else {}  # whose people a discriminator is asked about
   watched = {name: experiment.load_clips(target, _DATA_DIR.value) for name, target in targets.items()}
-  loop.train(config, _WORKDIR.value, train_clips, validation_clips, watched=watched)
+  loop.train(config, _WORKDIR.value, train_clips, validation_clips, watched=watched, allow_changed=_ALLOW_CHANGED.value)
 
 
 if __name__ == "__main__":
   flags.mark_flag_as_required("config")
-  app.run(main)
+  app.run(main, several=True)

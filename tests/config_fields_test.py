@@ -254,6 +254,8 @@ ELSEWHERE = {
   "eval_every": "train/loop_test.py::test_interrupted_training_ends_on_the_same_state",
   "eval_max_frames": "train/loop_test.py::test_validation_looks_at_as_many_frames_as_it_may",
   "keep_best": "train/loop_test.py::test_training_lowers_the_loss_and_finds_its_best_checkpoint",
+  "batch_per_device": "train/loop_test.py::test_the_batch_follows_from_the_devices",
+  "select": "train/loop_test.py::test_the_config_says_which_checkpoint_is_used",
   "patience": "train/finetune_test.py::test_training_ends_when_patience_does_and_keeps_the_best_three",
   "init_from": "train/finetune_test.py::test_the_parts_asked_for_are_the_other_runs_best_and_the_rest_is_fresh",
   "init_parts": "train/finetune_test.py::test_the_parts_asked_for_are_the_other_runs_best_and_the_rest_is_fresh",

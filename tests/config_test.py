@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from data_builders import build
-from jaxpose import codec, experiment, protocols, skeleton
+from jaxpose import codec, experiment, protocols, skeleton, targets
 from jaxpose import config as configs
 
 FILES = pathlib.Path(__file__).parents[1] / "configs"
@@ -42,6 +42,14 @@ def test_data_sets_and_protocols_exist(name):
     build.find(data.dataset)
     assert not data.skeleton or skeleton.get(data.skeleton)
     protocols.get(data.protocol or config.protocol)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_numbers_are_not_selected_on_what_they_are_scored_on(name):
+  config = configs.from_dict(get_config(name))
+  scored = [data for data in config.targets.values() if targets.overlap(config.validation, data)]
+  shipped = name in ("cmu_clip", "cmu_frame")  # weights to use, of which no number is published
+  assert config.select == ("latest" if scored and not shipped else "best")
 
 
 def test_unknown_argument_is_refused():

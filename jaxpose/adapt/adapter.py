@@ -55,6 +55,7 @@ def alone(
   together: int,
   starts: Any = None,
   keep: Callable[[Any], Any] = nothing,
+  whole: int = 0,
   sharding: NamedSharding | None = None,
   progress: Callable[[int], Any] = nothing,
 ) -> tuple[dict[str, np.ndarray], Any]:
@@ -62,11 +63,12 @@ def alone(
 
   starts: what `init` is told for each instance; nothing when None. chunk: instances a dispatch; together: how many of
   these in one program of batched products, the others one after another, which keeps a CPU in its caches. `sharding`
-  spreads a chunk over this process's devices. None of these moves a number but by rounding.
+  spreads a chunk over this process's devices. None of these moves a number but by rounding. whole: of how many
+  instances these are a part; the program is then the one for all of them.
   """
   count = len(ids)
   devices = 1 if sharding is None else sharding.num_devices
-  chunk = min(chunk, -(-count // devices) * devices)
+  chunk = min(chunk, -(-max(count, whole) // devices) * devices)
   results, pending = [], []
   for first in range(0, count, chunk):
     rows = np.minimum(np.arange(first, first + chunk), count - 1)  # the last chunk repeats its last instance

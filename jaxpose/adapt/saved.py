@@ -11,23 +11,31 @@ from jaxpose import checkpoint
 State = tuple[Any, int]  # an adapter's state, and how many instances it has seen
 
 
-def save(folder: str, states: Mapping[str, State], settings: Mapping[str, Any]) -> None:
-  """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there."""
-  leaves = checkpoint.named(dict(states))
-  described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves)}
-  seen = sum(int(count) for _, count in states.values())
-  checkpoint.save_state(folder, seen, {str(i): np.asarray(x) for i, x in enumerate(leaves.values())}, described)
+def save(
+  folder: str,
+  states: Mapping[str, State],
+  settings: Mapping[str, Any],
+  outputs: Mapping[str, np.ndarray] | None = None,
+) -> None:
+  """Writes the streams' states by name, and the settings (JSON) they were adapted with, in place of what was there.
+
+  outputs: what a call that is not over yet has predicted so far, to be saved with them.
+  """
+  leaves, outputs = checkpoint.named(dict(states)), dict(outputs or {})
+  described = {"settings": dict(settings), "streams": list(states), "leaves": list(leaves), "outputs": list(outputs)}
+  arrays = (*leaves.values(), *outputs.values())
+  checkpoint.save_state(folder, {str(i): np.asarray(x) for i, x in enumerate(arrays)}, described)
 
 
-def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, State]:
-  """The streams saved in `folder`, by name; none where nothing was saved yet.
+def load(folder: str, like: State, settings: Mapping[str, Any]) -> tuple[dict[str, State], dict[str, np.ndarray]]:
+  """The streams saved in `folder`, by name, and the outputs; none where nothing was saved yet.
 
   like: a stream's state with the shapes of this run. Raises a ValueError that names what differs, if the streams were
   adapted with other settings or are of another shape.
   """
   found = checkpoint.restore_state(folder)
   if found is None:
-    return {}
+    return {}, {}
   arrays, described = found
   stored = described["settings"]
   differing = [n for n in {**stored, **settings} if stored.get(n) != settings.get(n)]
@@ -38,6 +46,7 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, Sta
       "or choose another folder"
     )
   by_name = {name: arrays[str(i)] for i, name in enumerate(described["leaves"])}
+  outputs = {n: arrays[str(len(by_name) + i)] for i, n in enumerate(described.get("outputs", ()))}
   tree = {stream: like for stream in described["streams"]}
   wanted = checkpoint.named(tree)
   for name in {**by_name, **wanted}:
@@ -45,7 +54,7 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> dict[str, Sta
     if shapes[0] != shapes[1]:
       raise ValueError(f"the streams saved in {folder!r} do not fit: {name} is {shapes[0]}, this run has {shapes[1]}")
   states = jax.tree.unflatten(jax.tree.structure(tree), [by_name[name] for name in wanted])
-  return {name: (state, int(seen)) for name, (state, seen) in states.items()}
+  return {name: (state, int(seen)) for name, (state, seen) in states.items()}, outputs
 
 
 def names(streams: Sequence[str]) -> list[str]:

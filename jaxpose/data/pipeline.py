@@ -129,13 +129,11 @@ def order(size: int, start: int, stop: int, seed: int) -> np.ndarray:
   return np.concatenate(rows) if rows else np.zeros(0, np.int32)
 
 
-@functools.lru_cache(maxsize=64)
-def _step_rows(rows: Order, step: int, batch: int) -> np.ndarray:
-  return rows(step * batch, (step + 1) * batch)
+class _Steps:
+  """Random access to one process's share of the batches, step after step, for grain.MapDataset.source.
 
-
-class _Rows:
-  """Random access to the windows of one process's rows, step after step, for grain.MapDataset.source."""
+  A batch is gathered whole: row by row, Python would take longer for the windows than a device for the step.
+  """
 
   def __init__(
     self,
@@ -143,23 +141,24 @@ class _Rows:
     length: int,
     batch: int,
     rows: Order,
-    steps: int,
+    steps: range,
     process: tuple[int, int],
     images: Callable[[int], np.ndarray] | None,
   ):
-    self.data, self.length, self.batch, self.rows, self.process = data, length, batch, rows, process
+    self.data, self.length, self.batch, self.rows, self.steps, self.process = data, length, batch, rows, steps, process
     self.images = images
-    self.local = batch // process[1]
-    self.size = steps * self.local
 
   def __len__(self) -> int:
-    return self.size
+    return len(self.steps)
 
   def __getitem__(self, i: int) -> Batch:
-    step, slot = divmod(int(i), self.local)
-    index = _step_rows(self.rows, step, self.batch)[self.process[0] * self.local + slot]
+    step, local = self.steps[int(i)], self.batch // self.process[1]
+    first = step * self.batch
+    index = self.rows(first, first + self.batch)[self.process[0] * local : (self.process[0] + 1) * local]
     gathered = gather(self.data, index, self.length)
-    return gathered if self.images is None else {**gathered, "images": self.images(int(self.data.clip[index]))}
+    if self.images is None:
+      return gathered
+    return {**gathered, "images": np.stack([self.images(int(clip)) for clip in self.data.clip[index]])}
 
 
 def batches(
@@ -185,11 +184,8 @@ def batches(
   if batch_size % count:
     raise ValueError(f"batch_size={batch_size} is not divisible by the {count} processes; choose a multiple of {count}")
   rows = rows or functools.partial(order, len(data.start), seed=seed)
-  source = _Rows(data, length, batch_size, rows, num_steps, process, images)
-  local = batch_size // count
-  dataset = (
-    grain.MapDataset.source(cast(Any, source)).slice(slice(start_step * local, None)).batch(local, drop_remainder=True)
-  )
+  source = _Steps(data, length, batch_size, rows, range(start_step, num_steps), process, images)
+  dataset = grain.MapDataset.source(cast(Any, source))
   stream = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
   if workers:
     stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))

@@ -140,7 +140,8 @@ def perform(script: Script, body: Body, style: Style, rng: np.random.Generator) 
   angles = np.zeros((len(script.t), len(kinematics.CHANNELS)))
   for side in kinematics.SIDES:
     hip = root + hips[side]
-    _leg(angles, side, *feet[side], lifts[side], moved[side], hip, pelvis, heading, script, body, style)
+    falls, foot_pitch = feet[side]
+    _leg(angles, side, falls, foot_pitch, lifts[side], moved[side], hip, pelvis, heading, script, body, style)
   _trunk(angles, script, style, stride, going, lean, dropping, noise)
   _arms(angles, script, style, stride, going, noise, rng)
   for overlay in script.overlays:

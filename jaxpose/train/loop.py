@@ -1,6 +1,7 @@
 """The training loop: the only part of training that does I/O. Data in, checkpoints, logs and a progress bar out."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import math
@@ -14,17 +15,18 @@ import numpy as np
 from absl import logging
 
 from jaxpose import checkpoint, distributed, evaluate, experiment, metric_writer, progress
-from jaxpose import config as configs
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data import pipeline
 from jaxpose.data.clip import Clip
 from jaxpose.methods.method import Method
-from jaxpose.train import initial, optim, rates, statistics, training_set, validation
+from jaxpose.train import initial, optim, rates, resume, statistics, training_set, validation
 from jaxpose.train import state as states
 from jaxpose.train import step as steps
 from jaxpose.train.state import TrainState
 from jaxpose.train.training_set import TrainingSet
+
+PREEMPTED = 143  # exit code of a process that SIGTERM ended: schedulers start it again, where 0 would be finished
 
 
 def train(
@@ -35,6 +37,7 @@ def train(
   devices: Sequence[jax.Device] | None = None,
   *,
   watched: Mapping[str, Sequence[Clip]] | None = None,
+  allow_changed: Sequence[str] = (),
 ) -> TrainState:
   """Trains to config.num_steps on `devices` (all, by default) and returns the final state.
 
@@ -42,16 +45,22 @@ def train(
   mapped to the validation clips' joints by name.
   watched: further clips by name, of which the share that a discriminator judges real is logged at validation; their 3D
   is not looked at.
+  allow_changed: fields in which a resumed run may differ from what it was (`resume.check`).
 
   Resumes when `workdir` holds a checkpoint; else it begins with the weights of config.init_from, if that names a run.
   Ends early after config.patience evaluations without a better validation MPJPE.
 
   Interrupted at any moment and started again, it ends on the same parameters: order, keys and augmentation are
   functions of the step. Raises ValueError if clips do not fit config.parts or the workdir's checkpoint is of another
-  model, FloatingPointError when the loss or a gradient stops being finite, OSError when a checkpoint cannot be written.
+  model or was trained in another way, FloatingPointError when the loss or a gradient stops being finite, OSError when a
+  checkpoint cannot be written.
   """
   if not validation_clips:
     raise ValueError("no clips to validate on; check the data set's name and splits in config.validation")
+  mesh = distributed.make_mesh(devices)
+  if config.batch_per_device:
+    config = dataclasses.replace(config, batch_size=config.batch_per_device * mesh.size)
+  _check_divisible(config, mesh)
   clips = training_set.joined(config, train_clips, validation_clips[0].skeleton)
   codec = experiment.build_codec(
     config, validation_clips[0].skeleton, [c for part in clips.values() for c in part if c.joints_3d is not None]
@@ -59,9 +68,7 @@ def train(
   evaluate.check_skeletons(validation_clips, codec)
   data = training_set.build(config, clips)
   method = rates.freeze(experiment.build_method(config, codec), config.optim)
-  mesh = distributed.make_mesh(devices)
-  _check_divisible(config, mesh)
-  state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh)
+  state, tx, start, writer, log = _start(config, workdir, codec, method, data, mesh, allow_changed)
   known = statistics.inputs(codec, data.windows, data.labelled, config.window)
   every = -(-sum(len(c) for c in validation_clips) // config.eval_max_frames)
   held_out = [c.subsample(every) for c in validation_clips]
@@ -70,23 +77,31 @@ def train(
   bar = progress.bar(config.num_steps, "step", "train", initial=start, enabled=distributed.is_main())
   pending, began = None, (start, time.perf_counter())
   with contextlib.ExitStack() as stack:
+    preempted = stack.enter_context(distributed.preemption())
     stack.callback(bar.close)
     stack.callback(log.close)
     stack.callback(writer.close)  # also when interrupted: a save that has begun is finished
-    while (at := int(start)) < config.num_steps and not _is_over(config, writer.best(), at, bar):
+    while (at := int(start)) < config.num_steps and not distributed.decided(_is_over(config, writer.best(), at, bar)):
       stop = min(at - at % config.log_every + config.log_every, config.num_steps)
       state, scalars = advance(state, at, stop)
       if pending:  # the device is busy with the next stretch while the host looks at the last one
         _report(*pending, state, config, log, bar, began)
       pending, start = (at, stop, scalars), stop
-      if stop % config.eval_every == 0 or stop == config.num_steps:
+      ends = bool(preempted())
+      if stop % config.eval_every == 0 or stop == config.num_steps or ends:
         _report(*pending, state, config, log, bar, began)
         pending = None
         variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
-        scores = validate(variables)
-        log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
-        bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
+        scores = None
+        if stop % config.eval_every == 0 or stop == config.num_steps:
+          scores = validate(variables)
+          log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
+          bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
         writer.save(stop, state, scores, statistics.of_weights(method, codec, variables, known))
+        if stop < config.num_steps and (ends or preempted()):
+          writer.wait()
+          logging.warning("ended by SIGTERM: saved at step %d, started again it goes on from there", stop)
+          raise SystemExit(PREEMPTED)
   return state
 
 
@@ -108,23 +123,24 @@ def _check_divisible(config: Config, mesh) -> None:
     )
 
 
-def _start(config: Config, workdir: str, codec: Codec, method: Method, data: TrainingSet, mesh):
+def _start(config: Config, workdir: str, codec: Codec, method: Method, data: TrainingSet, mesh, allow_changed):
   """The state to begin with (fresh or restored), the optimizer, the step, and where checkpoints and logs go."""
   tx = optim.build(config.optim, config.num_steps, method.labels)
   batch = jax.tree.map(np.asarray, pipeline.gather(data.windows, np.arange(1), config.window))
   create = functools.partial(states.create, method=method, tx=tx)
   state = jax.jit(create, out_shardings=distributed.replicated(mesh))(jax.random.key(config.seed), batch)
+  distributed.check_shared(workdir)
   found = checkpoint.steps(workdir)
-  start = found[-1] if found else 0
+  start = distributed.decided(found[-1] if found else -1)
+  found, start = start >= 0, max(start, 0)
   if found:
     state = checkpoint.restore(workdir, start, state)
   elif config.init_from:
     state = initial.take(config.init_from, config.init_parts, state, codec)
-  description = {
-    "config": configs.to_dict(config),
-    "codec": codec.to_json(),
-    "statistics": statistics.of_poses(codec, data.windows, data.labelled),
-  }
+  description = resume.describe(config, codec, data.windows)
+  if found:
+    resume.check(workdir, checkpoint.describe(workdir, start), description, allow_changed)
+  description["statistics"] = statistics.of_poses(codec, data.windows, data.labelled)
   writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
   if distributed.is_main():
     pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
@@ -139,7 +155,7 @@ def _advance(config: Config, method: Method, tx, data: TrainingSet, mesh) -> Cal
   """advance(state, start, stop) -> (state, scalars): steps start to stop, on resident data or streamed by Grain."""
   static = dict(method=method, tx=tx, base_key=jax.random.fold_in(jax.random.key(config.seed), 1))
   one = distributed.replicated(mesh)
-  if config.resident and distributed.fits_on_device(data.windows.nbytes):
+  if config.resident and distributed.everywhere(distributed.fits_on_device(data.windows.nbytes)):
     resident = distributed.put_same(data.windows, one)
     many = jax.jit(
       functools.partial(steps.resident_steps, length=config.window, **static), donate_argnums=0, out_shardings=one

@@ -19,11 +19,11 @@ def state(seed=0, seen=5, width=3):
 
 def test_streams_come_back_to_the_bit_and_are_replaced(tmp_path):
   folder = str(tmp_path / "s")
-  assert saved.load(folder, state(), SETTINGS) == {}
+  assert saved.load(folder, state(), SETTINGS) == ({}, {})
   for seen in (5, 9):
     states = {"S1/walk/0": state(1, seen), "S1/walk/1": state(2, seen)}
     saved.save(folder, states, SETTINGS)
-    found = saved.load(folder, state(), SETTINGS)
+    found, _ = saved.load(folder, state(), SETTINGS)
     assert list(found) == list(states) and jax.tree.structure(found) == jax.tree.structure(states)
     jax.tree.map(np.testing.assert_array_equal, found, states)
 

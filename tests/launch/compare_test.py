@@ -53,6 +53,19 @@ def test_command_refuses_and_names_the_field(tmp_path):
   assert "Traceback" not in done.stderr
 
 
+def test_a_lifter_of_frames_and_one_of_clips_compare_and_it_is_said(tmp_path):
+  a, b = str(tmp_path / "A.json"), str(tmp_path / "B.json")
+  report.write_json(a, make(-2.5, window=1, overlap=0, intrinsics="not used"))
+  report.write_json(b, make(0, window=27, overlap=3, intrinsics="calibrated"))
+  text = compare.compare(a, b, ["mpjpe_mm"], markdown=False, seed=0, resamples=20)
+  assert "-2.50" in text and text.endswith(
+    "The models saw different things of the same frames: "
+    "window 1 against 27, overlap 0 against 3, intrinsics not used against calibrated."
+  )
+  text = compare.compare(a, a, ["mpjpe_mm"], markdown=False, seed=0, resamples=20)
+  assert "saw different things" not in text
+
+
 def test_command_explains_wrong_arguments(tmp_path):
   done = run("A.json")
   assert done.returncode == 2 and "expected two reports" in done.stderr

@@ -1,7 +1,10 @@
 """The loop end to end: interrupted equals uninterrupted, one device equals eight, streamed equals resident."""
 
 import dataclasses
+import functools
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -131,6 +134,46 @@ def test_validation_looks_at_as_many_frames_as_it_may(tmp_path, monkeypatch, mos
   assert seen == [frames]
 
 
+def test_sigterm_ends_a_stretch_and_saves_what_the_run_goes_on_from(tmp_path, monkeypatch):
+  whole, original = run(tmp_path / "whole"), loop._advance
+  before = signal.getsignal(signal.SIGTERM)
+
+  def advance_to(last, *arguments):
+    advance = original(*arguments)
+
+    def one(state, start, stop):
+      if stop == last:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return advance(state, start, stop)
+
+    return one
+
+  for last in (3, 6, 9):  # between two validations, at one, and with one behind it
+    monkeypatch.setattr(loop, "_advance", functools.partial(advance_to, last))
+    with pytest.raises(SystemExit) as ended:
+      run(tmp_path / "cut")
+    assert ended.value.code == 143 and checkpoint.steps(str(tmp_path / "cut"))[-1] == last
+  monkeypatch.setattr(loop, "_advance", original)
+  assert_close(run(tmp_path / "cut"), whole, rtol=0, atol=0)
+  assert signal.getsignal(signal.SIGTERM) == before
+  assert checkpoint.steps(str(tmp_path / "cut")) == [6, 12]  # those of 3 and 9 were not measured, and not kept
+  logged = [line["step"] for line in metric_writer.read(str(tmp_path / "cut")) if "train/loss" in line]
+  assert logged == [3, 6, 9, 12]
+
+
+def test_the_config_says_which_checkpoint_is_used(tmp_path, monkeypatch):
+  errors = iter([100.0, 200.0])  # it gets worse: the best is not the latest
+  monkeypatch.setattr(loop.validation, "build", lambda *_: lambda _: {"mpjpe_mm": next(errors)})
+  run(tmp_path, select="latest")
+  assert [(t.step, t.selection) for t in map(lambda w: experiment.load(str(tmp_path), w), ("", "best", 6))] == [
+    (12, "latest"),
+    (6, "best"),
+    (6, "given step"),
+  ]
+  stored = configs.from_dict({n: v for n, v in configs.to_dict(helpers.config()).items() if n != "select"})
+  assert stored.select == "best"  # as runs were before configs said
+
+
 def test_a_trained_run_is_loaded_as_it_was(tmp_path):
   state = run(tmp_path, codec="zscore")
   trained = experiment.load(str(tmp_path), "latest")
@@ -191,6 +234,7 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
 def test_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_path, monkeypatch):
   run(tmp_path, num_steps=6)
   config = dataclasses.replace(helpers.config(), num_steps=12)
+  told = dict(devices=jax.devices()[:1], allow_changed=("config.num_steps",))
   manager = checkpoint.ocp.CheckpointManager
   original = manager.save
 
@@ -200,17 +244,25 @@ def test_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_path,
 
   monkeypatch.setattr(manager, "save", full)
   with pytest.raises(OSError, match="could not write a checkpoint .*No space left.*resumes from the last complete"):
-    loop.train(config, str(tmp_path), CLIPS, HELD_OUT, devices=jax.devices()[:1])
+    loop.train(config, str(tmp_path), CLIPS, HELD_OUT, **told)
   assert [p.name for p in (tmp_path / "checkpoints").iterdir() if "tmp" in p.name] == []
   assert checkpoint.steps(str(tmp_path)) == [6]
   monkeypatch.setattr(manager, "save", original)
-  loop.train(config, str(tmp_path), CLIPS, HELD_OUT, devices=jax.devices()[:1])
+  loop.train(config, str(tmp_path), CLIPS, HELD_OUT, **told)
   assert checkpoint.steps(str(tmp_path))[-1] == 12
 
 
 def test_batch_size_must_fit_the_devices(tmp_path):
   with pytest.raises(ValueError, match="batch_size=6 is not divisible by the 8 devices"):
     run(tmp_path, devices=jax.devices()[:8], batch_size=6)
+
+
+def test_the_batch_follows_from_the_devices(tmp_path):
+  once = dict(batch_per_device=3, num_steps=1, log_every=1, eval_every=1)
+  run(tmp_path, devices=jax.devices()[:2], **once)
+  assert checkpoint.describe(str(tmp_path), 1)["config"]["batch_size"] == 6
+  with pytest.raises(ValueError, match="config.batch_size: 6 there, 3 here"):  # other rows than on two devices
+    run(tmp_path, **once)
 
 
 def test_config_json_round_trips(tmp_path):
