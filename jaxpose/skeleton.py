@@ -76,12 +76,29 @@ class Skeleton:
       order[l], order[r] = r, l
     return tuple(order)
 
+  @property
+  def oks_sigmas(self) -> tuple[float, ...]:
+    """COCO's deviation of each joint's annotations, over the root of the person's area, for object keypoint similarity.
+
+    Raises ValueError for a joint that COCO does not annotate.
+    """
+    kinds = [name.removeprefix("left_").removeprefix("right_") for name in self.names]
+    if unknown := [name for name, kind in zip(self.names, kinds) if kind not in _OKS_SIGMAS]:
+      raise ValueError(
+        f"skeleton {self.name!r}: COCO has no similarity of {unknown[0]!r}; it has {', '.join(_OKS_SIGMAS)}"
+      )
+    return tuple(_OKS_SIGMAS[kind] for kind in kinds)
+
   def index(self, name: str) -> int:
     """Index of a joint; a ValueError lists the names when there is none of that name."""
     if name not in self.names:
       raise ValueError(f"skeleton {self.name!r} has no joint {name!r}; it has {', '.join(self.names)}")
     return self.names.index(name)
 
+
+_OKS_SIGMAS = dict(
+  nose=0.026, eye=0.025, ear=0.035, shoulder=0.079, elbow=0.072, wrist=0.062, hip=0.107, knee=0.087, ankle=0.089
+)  # fmt: skip
 
 # A side is a whole word (left, LEFT), a camel-case or snake-case prefix (LHip, l_hip), or a bare letter as in Acclaim's
 # lfemur.

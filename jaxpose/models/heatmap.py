@@ -127,8 +127,9 @@ class ImageModel(nn.Module):
   head: nn.Module
 
   def __call__(self, images: Float[Array | np.ndarray, "B H W 3"], train: bool = False) -> Any:
-    normal = (jnp.asarray(images) - np.float32(MEAN).reshape(1, 1, 1, 3)) / np.float32(DEVIATION).reshape(1, 1, 1, 3)
-    return self.head(list(self.backbone(normal, train).values())[-1], train)
+    mean, deviation = (np.array(x, np.float32).reshape(1, 1, 1, 3) for x in (MEAN, DEVIATION))
+    stages = self.backbone((jnp.asarray(images) - mean) / deviation, train)
+    return self.head(list(stages.values())[-1], train)
 
 
 # Head: its module, and the kind of a readout's output that it gives.
