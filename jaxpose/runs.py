@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpose import adaptation, experiment, protocols, stopwatch, targets
+from jaxpose import adaptation, detections, experiment, protocols, stopwatch, targets
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
 from jaxpose.adapt.settings import AdaptConfig as AdaptConfig
@@ -15,7 +15,7 @@ from jaxpose.config import DataConfig
 from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
-from jaxpose.protocols import many
+from jaxpose.protocols import keypoints_box, many
 
 _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 
@@ -60,7 +60,21 @@ def score(
 
   built: what the built data set says of itself (`data.source.facts`): made of fixture files, its 2D source, and so on.
   """
-  facts = {
+  facts = _facts(trained, target, data, flip=flip, adapt=adapt, built=built)
+  name = protocol or data.protocol or trained.config.protocol
+  return protocols.evaluate(name, list(clips), list(predictions), facts=facts)
+
+
+def _facts(
+  trained: Trained,
+  target: str,
+  data: DataConfig,
+  *,
+  flip: bool,
+  adapt: AdaptConfig | None = None,
+  built: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+  return {
     "dataset": data.dataset,
     "split": "+".join(data.splits),
     "target": target,
@@ -80,10 +94,9 @@ def score(
     "seed": trained.config.seed,
     "oracles": [],
     "adaptation": adaptation.fingerprint(trained, adapt),
+    **({"look": data.look} if data.look else {}),
     **(built or {}),
   }
-  name = protocol or data.protocol or trained.config.protocol
-  return protocols.evaluate(name, list(clips), list(predictions), facts=facts)
 
 
 def predict(
@@ -146,7 +159,12 @@ def evaluate(
   clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
   if noise_px:
     built["keypoints_source"] = f"{built.get('keypoints_source', _SOURCE)} + normal noise of {noise_px:g} px, seed 0"
+  if data.look:
+    built["keypoints_source"] = _of_images(data)
   protocol = protocol or data.protocol or trained.config.protocol
+  detected = _detected(trained, name, data, clips, flip, built) if "detect" in trained.method.graphs else {}
+  if detected and "lift" not in trained.method.graphs:
+    return detected
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
     options["state_dir"] = state_dir
@@ -157,7 +175,22 @@ def evaluate(
   report = score(trained, name, data, clips, predictions, **told)
   if "instances_before" in timing:
     report["fingerprint"]["adaptation"]["instances_before"] = timing["instances_before"]
-  return {**report, **spread, "timing": timing}
+  return {**report, **spread, **({"detected": detected} if detected else {}), "timing": timing}
+
+
+def _of_images(data: DataConfig) -> str:
+  how = f"detected by {', '.join(data.detectors)}" if data.detectors else "images"
+  return f"{how}, rendered to look {data.look}, in boxes of the ground truth"
+
+
+def _detected(
+  trained: Trained, target: str, data: DataConfig, clips: Sequence[Clip], flip: bool, built: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The report of the keypoints that a run detects."""
+  with stopwatch.measure() as timing:
+    found = detections.detect(trained.method.graphs["detect"], trained.variables, clips, flip=flip)
+  facts = _facts(trained, target, data, flip=flip, built=built)
+  return {**keypoints_box.evaluate(clips, found, facts=facts), "timing": _per_instance(timing, sum(map(len, clips)))}
 
 
 def _spread(trained: Trained, clips: Sequence[Clip], adapt: AdaptConfig | None) -> dict[str, Any]:

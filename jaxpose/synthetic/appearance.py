@@ -15,6 +15,9 @@ CLUTTER, WAVES = 3, 4  # things that stand about; patterns of a background
 _EVEN, _NORMAL = 64, 80  # random numbers of a scene
 
 
+Range = tuple[float, float] | Array  # low, high
+
+
 class Look(NamedTuple):
   """Ranges (low, high) that a scene is drawn from, evenly.
 
@@ -25,19 +28,19 @@ class Look(NamedTuple):
   noise: standard deviation of the sensor's.
   """
 
-  tone: tuple[float, float]
-  hue: tuple[float, float]
-  stripes: tuple[float, float]
-  ambient: tuple[float, float]
-  side: tuple[float, float]
-  tint: tuple[float, float]
-  backdrop: tuple[float, float]
-  paint: tuple[float, float]
-  detail: tuple[float, float]
-  sharpness: tuple[float, float]
-  clutter: tuple[float, float]
-  occluder: tuple[float, float]
-  noise: tuple[float, float]
+  tone: Range
+  hue: Range
+  stripes: Range
+  ambient: Range
+  side: Range
+  tint: Range
+  backdrop: Range
+  paint: Range
+  detail: Range
+  sharpness: Range
+  clutter: Range
+  occluder: Range
+  noise: Range
 
 
 LOOKS = {
@@ -88,7 +91,7 @@ def scene(joints: Float[Array, "17 3"], key: jax.Array, look: Look) -> tuple[Sce
     a=jnp.concatenate([ends[0], things[0]]),
     b=jnp.concatenate([ends[1], things[1]]),
     radius=jnp.concatenate([capsules.RADIUS, radius]),
-    material=np.concatenate([capsules.MATERIAL, np.full(CLUTTER + 1, capsules.MATERIALS.index("thing"))]),
+    material=jnp.concatenate([capsules.MATERIAL, jnp.full(CLUTTER + 1, capsules.MATERIALS.index("thing"))]),
     color=color,
     stripes=stripes,
     light=light / jnp.maximum(jnp.linalg.norm(light), 1e-6),

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxpose import skeleton as skeletons
+from jaxpose.data import crop as crops
 from jaxpose.data import transforms
 from jaxpose.data.clip import Clip
 from jaxpose.data.transforms import Batch
@@ -23,6 +24,7 @@ from jaxpose.skeleton import Skeleton
 from jaxpose.synthetic import appearance, capsules
 
 SCENE = ("body", "look")  # what a batch must hold besides a clip's fields
+_NARROWEST = 1e-3  # tangent of half a crop's field of view
 
 
 class Crop(NamedTuple):
@@ -86,10 +88,10 @@ def render(batch: Batch, key: jax.Array | None, options: Crop, skeleton: Skeleto
     rows = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(key, 2), i))(jnp.arange(len(body)))
     seeds = jax.vmap(jax.random.split, (0, None))(rows, body.shape[1])
 
-  def row(args: tuple) -> Array:
-    return jax.vmap(lambda b, k, n: picture(b, k, n, *args[3:], options.size))(*args[:3])
+  def row(frames: tuple[Array, Array, Array], camera: Camera, turn: Array) -> Array:
+    return jax.vmap(lambda one: picture(*one, camera, turn, options.size))(frames)
 
-  images = jax.lax.map(row, (body, seeds, look, camera, turn))
+  images = jax.lax.map(lambda args: row(*args), ((body, seeds, look), camera, turn))
   made = {**{n: v for n, v in seen.items() if n not in SCENE}, "images": images}
   if key is None or not options.flip:
     return made
@@ -111,51 +113,23 @@ def picture(
 def cropped(batch: Batch, key: jax.Array | None, options: Crop) -> Batch:
   """Keypoints, joints_3d and camera [B] of the virtual cameras, and "turn" [B, 3, 3]; no picture yet."""
   camera, keypoints = batch["camera"], jnp.asarray(batch["keypoints_2d"])
-  present = jnp.asarray(batch["confidence"]) > 0
-  rays = cameras.unproject(jnp.where(present[..., None], keypoints, camera.center[:, None, None]), camera)
+  there = (jnp.asarray(batch["confidence"]) > 0)[..., None]
+  rays = cameras.unproject(keypoints, camera)
   draws = jnp.zeros((len(keypoints), 4))
   if key is not None:
     rows = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(key, 0), i))(jnp.arange(len(keypoints)))
     draws = jax.vmap(lambda k: jax.random.uniform(k, (4,), minval=-1, maxval=1))(rows)
-  turn, half = jax.vmap(_box, (0, 0, 0, None))(rays, present, draws, options)
-  flat = jnp.full((len(half), 2), options.size / 2, jnp.float32)
-  virtual = Camera(
-    focal=flat / half[:, None], center=flat, radial=jnp.zeros((len(half), 3)), tangential=jnp.zeros((len(half), 2)),
-    tangential_gain=jnp.ones(len(half)), size=2 * flat, rotation=_matmul(turn, camera.rotation),
-    translation=turned(turn, camera.translation),
-  )  # fmt: skip
-  through = turned(turn[:, None, None], jnp.concatenate([rays, jnp.ones_like(rays[..., :1])], -1))
-  seen = {**batch, "camera": virtual, "turn": turn, "keypoints_2d": cameras.project(through, virtual)}
-  if "joints_3d" in batch:
-    seen["joints_3d"] = turned(turn[:, None, None], jnp.asarray(batch["joints_3d"]))
-  return seen
+  low, high = jnp.where(there, rays, jnp.inf).min((1, 2)), jnp.where(there, rays, -jnp.inf).max((1, 2))
+  half = jnp.maximum((high - low).max(-1) / 2 * options.margin, _NARROWEST) * (1 + options.scale) ** draws[:, 0]
+  middle = (low + high) / 2 + options.shift * half[:, None] * draws[:, 1:3]
+  size = options.size, options.size
+  virtual, turn = crops.toward(camera, middle, options.size / 2 / half, size, options.roll_rad * draws[:, 3])
+  return {**crops.seen_by(batch, virtual, turn, size), "turn": turn}
 
 
 def uncropped(points: Float[Array, "B T J 2"], virtual: Camera, turn: Float[Array, "B 3 3"], camera: Camera) -> Array:
   """Pixels [B, T, J, 2] of virtual cameras as pixels of the camera that they were turned from, its lens included."""
-  rays = cameras.unproject(points, virtual, distortion=False)
-  back = jnp.swapaxes(turn, -1, -2)[:, None, None]
-  return cameras.project(turned(back, jnp.concatenate([rays, jnp.ones_like(rays[..., :1])], -1)), camera)
-
-
-def _box(rays: Array, present: Array, draws: Array, options: Crop) -> tuple[Array, Array]:
-  """The turn [3, 3] to the middle of rays [T, J, 2], and the tangent of half the field of view."""
-  there = present[..., None]
-  low, high = (f(jnp.where(there, rays, s), (0, 1)) for f, s in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf)))
-  half = jnp.maximum((high - low).max() / 2 * options.margin, 1e-3) * (1 + options.scale) ** draws[0]
-  middle = (low + high) / 2 + options.shift * half * draws[1:3]
-  turn = _to_axis(middle)
-  angle = options.roll_rad * draws[3]
-  roll = jnp.array([[jnp.cos(angle), -jnp.sin(angle), 0], [jnp.sin(angle), jnp.cos(angle), 0], [0, 0, 1]])
-  return _matmul(roll, turn), half
-
-
-def _to_axis(ray: Float[Array, "2"]) -> Float[Array, "3 3"]:
-  """The least rotation that turns the ray (x, y, 1) into the optical axis."""
-  z = jax.lax.rsqrt(1 + jnp.sum(ray**2))
-  x, y = ray * z
-  rows = [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
-  return jnp.array(rows)
+  return crops.move(points, virtual, camera, jnp.swapaxes(turn, -1, -2))
 
 
 def _seed(body: Float[Array, "17 3"]) -> jax.Array:
@@ -163,12 +137,3 @@ def _seed(body: Float[Array, "17 3"]) -> jax.Array:
   bits = jax.lax.bitcast_convert_type(body, jnp.uint32).ravel()
   weights = np.random.default_rng(0).integers(0, 2**32, bits.size, np.uint32) | np.uint32(1)
   return jax.random.fold_in(jax.random.key(0), jnp.sum(bits * weights, dtype=jnp.uint32))
-
-
-def _matmul(a: Array, b: Any) -> Array:
-  return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def turned(turn: Array, points: Any) -> Array:
-  """turn [..., 3, 3] times points [..., 3], in full precision."""
-  return _matmul(turn, jnp.asarray(points)[..., None])[..., 0]

@@ -85,7 +85,8 @@ def train(
         variables = jax.tree.map(jax.numpy.asarray, distributed.fetch(state.variables))
         scores = validate(variables)
         log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
-        bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
+        shown = next(name for name in checkpoint.SCORES if name in scores)
+        bar.set_postfix_str(f"validation {shown} {scores[shown]:.1f}")
         writer.save(stop, state, scores, statistics.of_weights(method, codec, variables, known))
   return state
 
