@@ -13,37 +13,27 @@ METRICS = ("pck_10_box", "median_px", "mean_px")
 
 
 def score(clips: Sequence[Clip], found: Sequence[Clip]) -> dict[str, float]:
-  """{"pck_10_box", "median_px", "mean_px"} over all joints of all valid frames of all clips.
+  """{"pck_10_box", "median_px", "mean_px"}: of each clip's joints in valid frames, averaged over clips by their frames.
 
   pck_10_box: per cent of joints nearer to the truth than a tenth of the box, whose side is the longer one of that of
-  the true keypoints. The median is of joints; joints of confidence 0 in the truth are left out.
+  the true keypoints. Joints of confidence 0 in the truth are left out. Raises ValueError where no joint is left.
   """
-  errors, sides = (np.concatenate(x) for x in zip(*(_errors(a, b) for a, b in zip(clips, found))))
-  return dict(zip(METRICS, _metrics(errors, sides)))
+  _, values, frames = _per_clip(clips, found)
+  return dict(zip(METRICS, map(float, bootstrap.average(values, frames))))
 
 
 def evaluate(
   clips: Sequence[Clip], found: Sequence[Clip], *, facts: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Any]:
-  """`score` as a report, with intervals over motions and the fingerprint; found: `clips` with detected keypoints.
-
-  An interval of the median resamples the motions' medians, each weighted by its frames.
-  """
-  pairs = [_errors(a, b) for a, b in zip(clips, found)]
-  kept = [i for i, (errors, _) in enumerate(pairs) if len(errors)]
-  if not kept:
-    raise ValueError("no valid frame with keypoints in these clips; check their camera rig")
-  values = np.array([_metrics(*pairs[i]) for i in kept])
-  frames = np.array([clips[i].valid.sum() for i in kept])
-  clusters = [f"{clips[i].subject}/{clips[i].sequence}" for i in kept]
-  actions = [clips[i].action for i in kept]
+  """`score` as a report, with intervals over motions and the fingerprint; found: `clips` with detected keypoints."""
+  kept, values, frames = _per_clip(clips, found)
+  clusters = [f"{c.subject}/{c.sequence}" for c in kept]
   rows = {
-    clips[i].name: {**dict(zip(METRICS, map(float, v))), "frames": int(n), "cluster": c, "action": a}
-    for i, v, n, c, a in zip(kept, values, frames, clusters, actions)
+    c.name: {**dict(zip(METRICS, map(float, v))), "frames": int(n), "cluster": cluster, "action": c.action}
+    for c, v, n, cluster in zip(kept, values, frames, clusters)
   }
-  metrics = score([clips[i] for i in kept], [found[i] for i in kept])
   return {
-    "metrics": metrics,
+    "metrics": dict(zip(METRICS, map(float, bootstrap.average(values, frames)))),
     "intervals": dict(zip(METRICS, bootstrap.intervals(values, frames, clusters, seed=seed))),
     "per_sequence": rows,
     "fingerprint": {
@@ -52,6 +42,16 @@ def evaluate(
       "sequences": len(kept), "clusters": len(set(clusters)), **facts, "oracles": ["box"],
     },
   }  # fmt: skip
+
+
+def _per_clip(clips: Sequence[Clip], found: Sequence[Clip]) -> tuple[list[Clip], np.ndarray, np.ndarray]:
+  """The clips with a joint to score, their metrics [S, M] and their valid frames [S]."""
+  pairs = [(clip, *_errors(clip, other)) for clip, other in zip(clips, found)]
+  kept = [pair for pair in pairs if len(pair[1])]
+  if not kept:
+    raise ValueError("no valid frame with keypoints in these clips; check their camera rig")
+  values = np.array([_metrics(errors, sides) for _, errors, sides in kept])
+  return [clip for clip, *_ in kept], values, np.array([clip.valid.sum() for clip, *_ in kept])
 
 
 def _errors(clip: Clip, found: Clip) -> tuple[np.ndarray, np.ndarray]:

@@ -89,7 +89,7 @@ def render(batch: Batch, key: jax.Array | None, options: Crop, skeleton: Skeleto
     seeds = jax.vmap(jax.random.split, (0, None))(rows, body.shape[1])
 
   def row(frames: tuple[Array, Array, Array], camera: Camera, turn: Array) -> Array:
-    return jax.vmap(lambda one: picture(*one, camera, turn, options.size))(frames)
+    return jax.vmap(lambda b, k, n: picture(b, k, n, camera, turn, options.size))(*frames)
 
   images = jax.lax.map(lambda args: row(*args), ((body, seeds, look), camera, turn))
   made = {**{n: v for n, v in seen.items() if n not in SCENE}, "images": images}
