@@ -1,5 +1,7 @@
 """What config files share: strict arguments, and the parts that differ little between experiments."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 # ISO's network (paper, section 3.3), narrow enough to train in minutes on two CPU cores, and with less dropout.
@@ -96,3 +98,34 @@ def by_epochs(config: ConfigDict, frames: int, *, quick: bool, epochs: int, batc
     steps = frames // batch_size
     config.update(batch_size=batch_size, num_steps=epochs * steps, log_every=steps, eval_every=eval_epochs * steps)
   return config
+
+
+# Two stages of a ResNet-18, narrow, of stride 4: 64 x 64 pixels become 16 x 16 cells, which a linear layer reads.
+# Deconvolutions would make 32 x 32 of them, and take most of a step on a CPU.
+SMALL_IMAGE: dict[str, Any] = dict(depth=18, width=24, stop="layer2", strides=(1, 1, 1, 1), head="simple")
+SMALL_IMAGE["head_options"] = dict(layers=0)
+
+
+def from_images(config: ConfigDict, *, quick: bool, coupling: str = "none", readout: str = "dark") -> ConfigDict:
+  """Turns an experiment into one on images of 64 x 64 that train.look and validation.look have rendered."""
+  config.method = "image"
+  config.method_options = dict(
+    image=dict(SMALL_IMAGE), readout=readout, coupling=coupling, weight_2d=1000.0, weight_3d=1.0, scale=30.0,
+    crop=dict(size=64, margin=1.25, scale=0.2, roll_rad=0.35, shift=0.1, flip=0.5, fresh=True),
+  )  # fmt: skip
+  config.augment.flip = 0.0
+  config.num_steps = 100 if quick else 2000
+  config.resident = False  # XLA's convolutions on CPUs are several times slower within a scan than in a step
+  config.batch_size = 32
+  config.optim.update(schedule="cosine", final_fraction=0.01, warmup_steps=20 if quick else 100)
+  config.log_every, config.eval_every = (20, 100) if quick else (100, 500)
+  config.eval_max_frames = 100 if quick else 1000
+  return config
+
+
+def rendered(look: str, *splits: str, detectors: tuple[str, ...] = (), **options) -> dict:
+  """A data config of procedural people before four cameras, rendered to look like that; detectors see them if given."""
+  return dict(
+    dataset="synthetic_mocap", splits=splits, rig="fixed_four", fps=10.0, look=look, include=(), exclude=(),
+    detectors=detectors, **options,
+  )  # fmt: skip

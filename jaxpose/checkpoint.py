@@ -13,21 +13,28 @@ from etils import epath
 
 _policies = ocp.checkpoint_managers
 
+SCORES = ("mpjpe_mm", "median_px")  # of a lifter, and of what gives keypoints alone
+
 
 def _folder(workdir: str) -> epath.Path:
   return epath.Path(os.path.abspath(os.path.expanduser(workdir))) / "checkpoints"
 
 
-def _manager(workdir: str, metric: str, keep_best: int) -> ocp.CheckpointManager:
+def _score(metrics: Mapping[str, float]) -> float:
+  """What the best checkpoint has least of: the first of `SCORES` that its run measured."""
+  return next(metrics[name] for name in SCORES if name in metrics)
+
+
+def _manager(workdir: str, keep_best: int) -> ocp.CheckpointManager:
   # BestN keeps the tail of its sort (so reverse for an error), and without best_fn the metrics are never written.
   options = ocp.CheckpointManagerOptions(
-    best_fn=lambda metrics: metrics[metric],
+    best_fn=_score,
     best_mode="min",
     preservation_policy=_policies.AnyPreservationPolicy(
       [
         _policies.LatestN(1),
         _policies.BestN(
-          get_metric_fn=lambda metrics: metrics[metric],
+          get_metric_fn=_score,
           reverse=True,
           n=keep_best,
           keep_checkpoints_without_metrics=False,
@@ -40,11 +47,11 @@ def _manager(workdir: str, metric: str, keep_best: int) -> ocp.CheckpointManager
 
 
 class Writer:
-  """Saves a run's checkpoints: the latest, to resume from, and the best `keep_best` by `metric` (lower is better)."""
+  """Saves a run's checkpoints: the latest, to resume from, and the best `keep_best` by `SCORES` (lower is better)."""
 
-  def __init__(self, workdir: str, *, description: Mapping[str, Any], metric: str = "mpjpe_mm", keep_best: int = 3):
-    self._description, self._metric, self._workdir = dict(description), metric, workdir
-    self._manager = _manager(workdir, metric, keep_best)
+  def __init__(self, workdir: str, *, description: Mapping[str, Any], keep_best: int = 3):
+    self._description, self._workdir = dict(description), workdir
+    self._manager = _manager(workdir, keep_best)
 
   def save(
     self, step: int, state, metrics: Mapping[str, float] | None, statistics: Mapping[str, Any] | None = None
@@ -144,7 +151,7 @@ def choose(workdir: str, which: str | int = "best") -> int:
   if which == "latest":
     return found[-1]
   if which == "best":
-    with _manager(workdir, "mpjpe_mm", 1) as manager:
+    with _manager(workdir, 1) as manager:
       best = manager.best_step()
     return found[-1] if best is None else best
   if int(which) not in found:

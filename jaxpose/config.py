@@ -16,17 +16,21 @@ class DataConfig:
   rig: str = ""
   rig_options: dict = dataclasses.field(default_factory=dict)
   fps: float | None = None
-  include: tuple[str, ...] = ()  # sequence names; all when empty
+  include: tuple[str, ...] = ()  # sequence names, or patterns of them; all when empty
   exclude: tuple[str, ...] = ()
   skeleton: str = ""  # the joint set that clips are mapped to, by joint name; the data set's own when empty
   protocol: str = ""  # of a target; the run's when empty
   fraction: float = 1.0  # of the clips, drawn by the seed; at least one
   seed: int = 0  # of the sampled cameras, and of the fraction
+  look: str = ""  # rendered as images that look like this (synthetic/appearance.py); keypoints alone when empty
+  detectors: tuple[str, ...] = ()  # workdirs of image runs whose detections replace the keypoints (detections.py)
 
   def __post_init__(self):
     if not self.dataset or not self.splits:
       raise ValueError(f"a data config needs a dataset and splits, got dataset={self.dataset!r}, splits={self.splits}")
     _positive(self, "fps", optional=True)
+    if self.detectors and not self.look:
+      raise ValueError(f"detectors={self.detectors} of {self.dataset!r} need images to detect in: give it a look")
     if not 0 < self.fraction <= 1:
       raise ValueError(f"fraction={self.fraction} of the clips of {self.dataset!r} must be in (0, 1]")
 
@@ -36,7 +40,7 @@ class PartConfig(DataConfig):
   """One data set of several to train on (data/mixture.py)."""
 
   share: float | None = None  # of the rows, relative to the others'; None, for all of them, is the number of windows
-  use_3d: bool = True  # otherwise its joints_3d, if any, are not looked at; method "masked"
+  use_3d: bool = True  # otherwise its joints_3d, if any, are not learnt from; methods "masked" and "image"
   start_step: int = 0  # the step from which it takes part
 
   def __post_init__(self):
@@ -182,8 +186,10 @@ class Config:
     if len({part.share is None for part in parts.values()}) > 1:
       raise ValueError(f"some data sets of train have no share: give each of {list(parts)} one, or none of them")
     flat = [name for name, part in parts.items() if not part.use_3d]
-    if flat and self.method != "masked":
-      raise ValueError(f"train.{flat[0]}.use_3d=False needs method 'masked'; {self.method!r} learns from 3D alone")
+    if flat and self.method not in ("masked", "image"):
+      raise ValueError(f"train.{flat[0]}.use_3d=False needs method 'masked' or 'image'; {self.method!r} learns from 3D")
+    if self.method == "image" and self.window != 1:
+      raise ValueError(f"window={self.window}; method 'image' sees one frame at a time, each by a camera of its own")
     if len(flat) == len(parts):
       raise ValueError(f"none of the data sets {list(parts)} of train has 3D: let one have use_3d=True")
 

@@ -1,6 +1,7 @@
 """People in a video, as keypoints: a detector on every frame, and who is who.
 
-`rtmlib` (extra `detect`) is the detector there is. Any function of an image takes its place.
+`rtmlib` (extra `detect`) detects many people, an image run of this library one. Any function of an image takes their
+place.
 """
 
 import os
@@ -8,14 +9,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from jaxpose import progress, video
 from jaxpose import skeleton as skeletons
+from jaxpose.graphs import graph as graphs
+from jaxpose.graphs import lift
 from jaxpose.keypoints import check, link, tracks
 from jaxpose.keypoints.tracks import Detections, Tracks
 from jaxpose.skeleton import Skeleton
+from jaxpose.synthetic import images
 
 DETECTORS = ("rtmlib",)
+_SHARES = (1.0, 0.6, 0.36)  # of an image's longer side, which a person is looked for in
+_LOOKS = 3  # about what was found, before it is believed
 
 
 class Detector(NamedTuple):
@@ -85,8 +92,75 @@ def rtmlib(device: str = "cpu") -> Detector:
   return Detector(detect, skeleton)
 
 
+def of_run(workdir: str | os.PathLike) -> Detector:
+  """One person, by an image run: looked for in windows of the whole frame, then about where the frame before had them.
+
+  Trap: it knows no other person, and remembers where it looked: take a new one for every video. Raises OSError where
+  there is no run, ValueError where it sees no images.
+  """
+  from jaxpose import experiment  # here alone, as what it imports: another detector needs no checkpoints
+
+  where = os.fspath(workdir)
+  trained = experiment.load(where)
+  if "image" not in trained.method.graphs:
+    raise ValueError(f"--detector={where}: a run of method {trained.config.method!r} sees no images; train 'image'")
+  crop = images.crop(**trained.config.method_options.get("crop", {}))
+  graph = lift.flipped(trained.method.graphs["image"])
+  lens = {port: np.full((1, 2), crop.size, np.float32) for port in ("focal", "center") if graph.takes(port)}
+  last: list[np.ndarray] = []  # x, y of the middle, and the side
+
+  def look(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pictures = np.stack([_window(image, box, crop.size) for box in boxes])[:, None]
+    wide = {port: np.repeat(value, len(boxes), 0) for port, value in lens.items()}
+    found = graphs.call(graph, trained.variables, images=pictures, **wide)
+    points, certain = np.asarray(found["keypoints_2d"])[:, 0], np.asarray(found["confidence"])[:, 0]
+    return boxes[:, None, :2] + (points / crop.size - 0.5) * boxes[:, None, 2:], certain
+
+  def about(points: np.ndarray) -> np.ndarray:
+    low, high = points.min(0), points.max(0)
+    return np.array([*(low + high) / 2, max((high - low).max() * crop.margin, crop.size / 4)])
+
+  def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    points, certain = look(image, last[0][None]) if last else (np.zeros(0), np.zeros(0))
+    if not last or certain.mean() < check.THRESHOLD:
+      points, certain = look(image, _windows(image))
+      best = np.argmax(certain.mean(-1))
+      for _ in range(_LOOKS):
+        points, certain = look(image, about(points[best])[None])
+        best = 0
+    last[:] = [about(points[0])]
+    return points, certain
+
+  return Detector(detect, trained.codec.skeleton)
+
+
+def _windows(image: np.ndarray) -> np.ndarray:
+  """Squares [N, 3] that cover an image, x and y of the middle and the side: of all of it, and of parts."""
+  height, width, _ = image.shape
+  found = []
+  for share in _SHARES:
+    side = share * max(height, width)
+    across = [np.linspace(min(side, n) / 2, n - min(side, n) / 2, 1 + int(np.ceil(2 * n / side - 2 + 1e-6)))
+              if side < n else np.array([n / 2]) for n in (width, height)]  # fmt: skip
+    found += [(x, y, side) for y in across[1] for x in across[0]]
+  return np.array(found)
+
+
+def _window(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+  """The square of an image as float32 [size, size, 3] from 0 to 1; black beyond it."""
+  x, y, side = box
+  picture = Image.fromarray(image)
+  factor = max(1, int(side // size))  # transform interpolates between neighbours alone, and would skip pixels
+  picture = picture.reduce(factor)
+  extent = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2]) / factor
+  cut = picture.transform((size, size), Image.Transform.EXTENT, tuple(extent), Image.Resampling.BILINEAR)
+  return np.asarray(cut, np.float32) / 255
+
+
 def by_name(name: str) -> Detector:
-  """The detector of that name. Raises ValueError for a run's workdir too: runs lift keypoints and detect none yet."""
-  if name != "rtmlib":
-    raise ValueError(f"--detector={name}; there is {', '.join(DETECTORS)}: a run of jaxpose detects nobody yet")
-  return rtmlib()
+  """The detector of that name, or of an image run by its workdir. Raises ValueError for what is neither."""
+  if name == "rtmlib":
+    return rtmlib()
+  if not os.path.isdir(name):
+    raise ValueError(f"--detector={name}; there is {', '.join(DETECTORS)}, or give the --workdir of an image run")
+  return of_run(name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxpose.codec import Codec
 from jaxpose.codec.image_25d import Image25D
-from jaxpose.data import transforms
+from jaxpose.data import pipeline, transforms
 from jaxpose.data.clip import Clip
 from jaxpose.graphs import graph as graphs
 from jaxpose.graphs import lift
@@ -67,6 +67,7 @@ def cut(
     "confidence": np.concatenate([c.confidence for c in clips])[frame],
     "camera": jax.tree.map(lambda x: x[owner], cameras),
   }
+  batch |= {name: array[frame] for name, array in pipeline.of_scenes(clips).items()}
   there = np.concatenate(present)
   if not there.all():
     batch["present"] = there
@@ -189,8 +190,9 @@ def inputs_of(graph: InferenceGraph, rows: Rows, seed: int = 0) -> dict[str, Any
   """What the graph takes of the windows."""
   _check_factor(rows.batch, graph.codec)
   arrays = graphs.arrays_of(rows.batch)
-  if not graph.takes("present"):
-    arrays.pop("present", None)
+  for name in ("present", "body", "look"):
+    if not graph.takes(name):
+      arrays.pop(name, None)
   if graph.takes("seed"):
     arrays["seed"] = graphs.seeds(len(rows.clip), seed)
   return arrays

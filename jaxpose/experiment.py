@@ -14,10 +14,11 @@ from jaxpose import models
 from jaxpose.config import Config, DataConfig
 from jaxpose.data import detector, transforms
 from jaxpose.data.clip import Clip
-from jaxpose.methods import flow, iso, masked, supervised
+from jaxpose.methods import flow, image, iso, masked, supervised
 from jaxpose.methods.method import Method
 from jaxpose.models import discriminator
 from jaxpose.skeleton import Skeleton
+from jaxpose.synthetic import images
 
 # create(lifter, codec, **method_options) by name; a project adds its own here, before it trains or loads.
 METHODS: dict[str, Callable[..., Method]] = {
@@ -25,6 +26,7 @@ METHODS: dict[str, Callable[..., Method]] = {
   "iso": iso.create,
   "masked": masked.create,
   "flow": flow.create,
+  "image": image.create,
 }
 
 
@@ -32,8 +34,16 @@ def load_clips(config: DataConfig, data_dir: str) -> list[Clip]:
   """The clips that a data config names."""
   from jaxpose.data import source  # here alone: lifting need not wait for it, nor for checkpoints
 
-  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(DataConfig) if f.name != "protocol"}
-  return source.load_clips(data_dir=data_dir, **options)
+  ours = ("protocol", "look", "detectors")
+  options = {f.name: getattr(config, f.name) for f in dataclasses.fields(DataConfig) if f.name not in ours}
+  clips = source.load_clips(data_dir=data_dir, **options)
+  if config.look:
+    clips = images.pictured(clips, config.look)
+  if config.detectors:
+    from jaxpose import detections  # here alone: it loads runs
+
+    clips = detections.by_runs(clips, config)
+  return clips
 
 
 def load_training(config: Config, data_dir: str) -> dict[str, list[Clip]]:
@@ -63,6 +73,10 @@ def build_method(config: Config, codec: codecs.Codec) -> Method:
 
 def _augmented(method: Method, config: Config, skeleton: Skeleton) -> Method:
   steps, augment = [], config.augment
+  if config.method == "image" and any(dataclasses.astuple(augment)):
+    raise ValueError(
+      f"{augment} is of keypoints; images are augmented by method_options.crop: flip, scale, roll_rad, shift"
+    )
   if augment.flip:
     steps.append(functools.partial(transforms.random_flip, skeleton=skeleton, probability=augment.flip))
   if augment.noise_px:

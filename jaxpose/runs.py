@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import jaxpose
-from jaxpose import adaptation, experiment, protocols, stopwatch, targets
+from jaxpose import adaptation, detections, experiment, protocols, stopwatch, targets
 from jaxpose import evaluate as evaluation
 from jaxpose.adapt.settings import RECOMMENDED as RECOMMENDED
 from jaxpose.adapt.settings import AdaptConfig as AdaptConfig
@@ -18,7 +18,7 @@ from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
 from jaxpose.geometry import camera as cameras
-from jaxpose.protocols import many
+from jaxpose.protocols import keypoints_box, many
 
 _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
 
@@ -100,6 +100,8 @@ def prepare(
   clips, built = [noisy(clip, noise_px) for clip in clips], source.facts(data.dataset, data_dir)
   if noise_px:
     built["keypoints_source"] = f"{built.get('keypoints_source', _SOURCE)} + normal noise of {noise_px:g} px, seed 0"
+  if data.look:
+    built["keypoints_source"] = _of_images(data)
   return Task(name, data, clips, built, protocol or data.protocol or trained.config.protocol, stride, noise_px)
 
 
@@ -143,6 +145,7 @@ def facts(trained: Trained, task: Task, *, flip: bool = True, adapt: AdaptConfig
     "intrinsics": _intrinsics(trained, adapt),
     "oracles": [SELECTED] if trained.selection == "best" and targets.overlap(trained.config.validation, data) else [],
     "adaptation": adaptation.fingerprint(trained, adapt),
+    **({"look": data.look} if data.look else {}),
     **task.built,
   }
 
@@ -218,11 +221,29 @@ def evaluate(
   target: what `prepare` takes. What saved streams had seen stands in the fingerprint, beside the settings.
   """
   task = prepare(trained, data_dir, **target)
+  detected = _detected(trained, task, flip) if "detect" in trained.method.graphs else {}
+  if detected and "lift" not in trained.method.graphs:
+    return detected
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
     options["state_dir"] = state_dir
   predictions, timing = predict(trained, task.clips, factors=factors(task), **options)
-  return report(trained, task, predictions, timing, flip=flip, adapt=adapt)
+  scored = report(trained, task, predictions, timing, flip=flip, adapt=adapt)
+  return {**scored, **({"detected": detected} if detected else {})}
+
+
+def _of_images(data: DataConfig) -> str:
+  how = f"detected by {', '.join(data.detectors)}" if data.detectors else "images"
+  return f"{how}, rendered to look {data.look}, in boxes of the ground truth"
+
+
+def _detected(trained: Trained, task: Task, flip: bool) -> dict[str, Any]:
+  """The report of the keypoints that a run detects."""
+  with stopwatch.measure() as timing:
+    seen = detections.detect(trained.method.graphs["detect"], trained.variables, task.clips, flip=flip)
+  scored = keypoints_box.evaluate(task.clips, seen, facts=facts(trained, task, flip=flip))
+  timing = _per_instance(timing, sum(map(len, task.clips)))
+  return {**scored, "environment": environment(), "timing": timing}
 
 
 def report(

@@ -1,8 +1,9 @@
 """From a video to the keypoints of its people, in a file that jaxpose lift reads:
 
-jaxpose detect --video=V --output=FILE.npz [--detector=rtmlib]
+jaxpose detect --video=V --output=FILE.npz [--detector=rtmlib|WORKDIR]
 
-The extra `detect` brings rtmlib, which fetches its own weights when first used.
+The extra `detect` brings rtmlib, which fetches its own weights when first used. WORKDIR is a run of method "image"
+(docs/images.md), which detects one person.
 """
 
 from absl import flags
@@ -13,7 +14,7 @@ from launch import app
 
 _VIDEO = flags.DEFINE_string("video", None, "The video.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write, .npz.", required=True)
-_DETECTOR = flags.DEFINE_string("detector", "rtmlib", "Who detects: rtmlib.")
+_DETECTOR = flags.DEFINE_string("detector", "rtmlib", "Who detects: rtmlib, or the workdir of an image run.")
 
 
 def main() -> None:

@@ -146,7 +146,9 @@ DATA = {
   "skeleton": ({}, "lsp_14"),
   "fraction": ({}, 0.5),
   "seed": (dict(rig="random"), 1),
+  "look": (dict(look="lab"), "wild"),
 }
+APART = {"protocol", "detectors"}  # protocols_test.py, detections_test.py
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +158,14 @@ def data_dir(tmp_path_factory):
   return folder
 
 
-@pytest.mark.parametrize("name", sorted(names(DataConfig) - {"dataset", "protocol"}))
+@pytest.mark.parametrize("name", sorted(names(DataConfig) - APART - {"dataset"}))
 def test_every_field_of_a_data_set_changes_its_clips(data_dir, name):
   base, value = DATA[name]
   fields = dict(dict(dataset="synthetic_mocap", splits=("train",), rig="fixed_four"), **base)
   if value is None:
     value = (source.load("synthetic_mocap", ("train",), data_dir)[1].sequence,)
   numbers = [
-    [(c.keypoints_2d, c.fps) for c in experiment.load_clips(DataConfig(**f), data_dir)]
+    [(c.keypoints_2d, c.fps, c.extra) for c in experiment.load_clips(DataConfig(**f), data_dir)]
     for f in (fields, {**fields, name: value})
   ]
   assert differ(*numbers)
@@ -265,7 +267,7 @@ ELSEWHERE = {
 
 def test_no_field_is_forgotten():
   assert names(OptimConfig) == set(OPTIM) and names(AugmentConfig) == set(AUGMENT)
-  assert names(DataConfig) == {*DATA, "protocol"} and names(PartConfig) == {*names(DataConfig), *PARTS}
+  assert names(DataConfig) == {*DATA, *APART} and names(PartConfig) == {*names(DataConfig), *PARTS}
   assert names(Config) == {*ROWS, *GRAPHS, *ELSEWHERE, "optim", "augment"}
   for place in ELSEWHERE.values():
     path, _, test = place.partition("::")

@@ -96,7 +96,7 @@ def several(**changes):
     (dict(train=several(shar=1.0)), "config.train.b has no field 'shar'"),
     (dict(train=several(start_step=-1)), "start_step=-1 of 'x'"),
     (dict(train=dict(b=several()["b"] | dict(start_step=9))), r"none of the data sets \['b'\] .* has start_step=0"),
-    (dict(train=several(use_3d=False)), "train.b.use_3d=False needs method 'masked'; 'supervised' learns from 3D"),
+    (dict(train=several(use_3d=False)), "train.b.use_3d=False needs method 'masked' or 'image'; 'supervised' learns"),
     (dict(method="masked", train=dict(b=several()["b"] | dict(use_3d=False))), r"none .*\['b'\] of train has 3D"),
     (dict(train={}), "config.train lacks dataset, splits"),
     (dict(method="iso", pad_short=True), "pad_short=True needs masks"),

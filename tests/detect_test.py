@@ -1,16 +1,23 @@
 """Keypoints of a video by a stand-in for rtmlib, behind the same interface: its weights cannot be part of a test."""
 
+import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpose import detect, keypoints, video
+from jaxpose import codec as codecs
+from jaxpose import detect, experiment, keypoints, video
 from jaxpose import skeleton as skeletons
 from jaxpose.export import poses_npz
+from jaxpose.graphs import picture
+from jaxpose.graphs.graph import InferenceGraph
+from jaxpose.methods.method import Method
+from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
 HALPE = skeletons.get("halpe_26")
@@ -112,3 +119,41 @@ def test_without_rtmlib_one_line_says_what_to_install(film, tmp_path):
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr == "error: detecting people needs rtmlib: pip install 'jaxpose[detect]'\n"
     assert not output.exists()
+
+
+def red_square(variables, arrays):
+  """A network that knows a red square: a body's joints spread over it, the surer the more of it there is."""
+  del variables
+  image = jnp.asarray(arrays["images"])[:, 0]
+  red = ((image[..., 0] > 0.6) & (image[..., 2] < 0.4)).astype(jnp.float32)
+  places = jnp.arange(image.shape[1]) + 0.5
+  total = jnp.maximum(red.sum((1, 2)), 1e-3)
+  across = [(red.sum(1) * places[None]).sum(1) / total, (red.sum(2) * places[None]).sum(1) / total]
+  rows, columns = red.max(2).sum(1), red.max(1).sum(1)
+  template = np.linspace(-0.5, 0.5, 17)
+  points = jnp.stack([m[:, None] + n[:, None] * template[None] for m, n in zip(across, (columns, rows))], -1)
+  sure = jnp.sqrt(total) / image.shape[1]
+  return {
+    "keypoints_2d": points[:, None],
+    "confidence": jnp.broadcast_to(sure[:, None, None], points[:, None, :, 0].shape),
+  }
+
+
+def test_an_image_run_is_a_detector_of_one_person(film, tmp_path, monkeypatch):
+  codec = codecs.build("canonical", skeletons.get("h36m_17"))
+  graph = InferenceGraph("image", (picture.IMAGES,), (picture.KEYPOINTS, picture.CONFIDENCE), red_square, (), codec)
+  graph = dataclasses.replace(graph, mirrored=graph)
+  method = Method("image", codec, red_square, red_square, {"image": graph}, red_square)
+  config = helpers.config(method="image", method_options={"crop": {"size": 32, "margin": 1.25}})
+  trained = experiment.Trained(config, codec, method, {}, 1, {})
+  monkeypatch.setattr(experiment, "load", lambda workdir: trained)
+  tracks = detect.people(film, detect.by_name(str(tmp_path)))
+  assert tracks.skeleton.name == "h36m_17" and len(tracks.ids) == 1
+  for frame in (0, 2, 4):
+    points = tracks.keypoints[frame, 0]
+    np.testing.assert_allclose(points[0], [40 + 4 * frame, 40], atol=8)
+    np.testing.assert_allclose(points[-1], [104 + 4 * frame, 200], atol=8)
+  config, method = helpers.config(method="supervised"), dataclasses.replace(method, graphs={"lift": graph})
+  trained = experiment.Trained(config, codec, method, {}, 1, {})
+  with pytest.raises(ValueError, match="a run of method 'supervised' sees no images"):
+    detect.by_name(str(tmp_path))

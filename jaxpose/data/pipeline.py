@@ -25,7 +25,8 @@ class Windows(NamedTuple):
   """Clips laid end to end, and the windows that training draws from them. A pytree, of NumPy or JAX arrays.
 
   frames: {"keypoints_2d" [F, J, 2], "confidence" [F, J], "joints_3d" [F, J, 3], "valid" [F]}, with "present" [F] where
-  short clips were padded and "labelled" [F] where some clips have no joints_3d; camera: one a clip; start: int32 [W], a
+  short clips were padded, "labelled" [F] where some clips have no joints_3d, and "body" and "look" where clips are
+  rendered (synthetic/images.py); camera: one a clip; start: int32 [W], a
   window's first frame among the F; clip: int32 [W], its clip.
   """
 
@@ -80,12 +81,25 @@ def windows(
     "joints_3d": np.concatenate([_stand_in(c) if c.joints_3d is None else c.joints_3d for c in clips]),
     "valid": np.concatenate([c.valid for c in clips]),
   }
+  frames |= of_scenes(clips)
   if any(missing):
     frames["present"] = np.concatenate(present)
   if not all(one.all() for one in labelled):
     frames["labelled"] = np.concatenate(labelled)
   camera = jax.tree.map(lambda *leaves: np.stack(leaves), *(c.camera for c in clips))
   return Windows(frames, camera, start, np.concatenate(owners).astype(np.int32))
+
+
+def of_scenes(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+  """{name: [F, ...]} of what clips say of scenes to render ("body", "look" in `extra`); empty where none does.
+
+  Raises ValueError where some clips do and some do not.
+  """
+  names = [name for name in ("body", "look") if any(name in clip.extra for clip in clips)]
+  for clip in clips:
+    if lacking := [name for name in names if name not in clip.extra]:
+      raise ValueError(f"clip {clip.name} has no {lacking[0]!r} to render, and others have: give each data set a look")
+  return {name: np.concatenate([clip.extra[name] for clip in clips]) for name in names}
 
 
 def _padded(clip: Clip, count: int) -> Clip:
@@ -98,7 +112,7 @@ def _padded(clip: Clip, count: int) -> Clip:
     confidence=longer(clip.confidence),
     joints_3d=None if clip.joints_3d is None else longer(clip.joints_3d),
     valid=np.concatenate([clip.valid, np.zeros(count, bool)]),
-    extra={},
+    extra={name: longer(clip.extra[name]) for name in ("body", "look") if name in clip.extra},
   )
 
 

@@ -1,5 +1,6 @@
 """Reads built data sets back: TFDS folder -> motions or clips."""
 
+import fnmatch
 import os
 from collections.abc import Sequence
 from typing import Any, cast
@@ -83,18 +84,19 @@ def load_clips(
   """Clips of a data set; world-space motions are seen through the virtual `rig` first, at `fps`.
 
   Clips of real cameras keep every n-th frame to come to `fps`; a ValueError where their own rate is no multiple of it.
-  `include` and `exclude` select sequences by name (all, and none, when empty). `skeleton`: the joint set to map clips
-  to, by joint name; their own when empty. `fraction`: of the clips (a sequence seen by a camera is one), rounded and at
-  least one, drawn by `seed`, in their order.
+  `include` and `exclude` select sequences by name, or by patterns of names as a shell's (all, and none, when empty).
+  `skeleton`: the joint set to map clips to, by joint name; their own when empty. `fraction`: of the clips (a sequence
+  seen by a camera is one), rounded and at least one, drawn by `seed`, in their order.
   """
   records = load(dataset, splits, data_dir)
   names = {r.sequence for r in records}
   for name in (*include, *exclude):
-    if name not in names:
+    if not any(fnmatch.fnmatchcase(n, name) for n in names):
       raise ValueError(
         f"data set {dataset!r} has no sequence {name!r} in splits {list(splits)}; it has {sorted(names)}"
       )
-  records = [r for r in records if (not include or r.sequence in include) and r.sequence not in exclude]
+  chosen = {n for n in names if not include or matches(n, include)} - {n for n in names if matches(n, exclude)}
+  records = [r for r in records if r.sequence in chosen]
   if records and isinstance(records[0], Motion):
     if not rig:
       raise ValueError(f"data set {dataset!r} holds world-space motion: name a camera rig, one of {list(cameras.RIGS)}")
@@ -108,6 +110,11 @@ def load_clips(
     count = max(1, round(fraction * len(records)))
     records = [records[i] for i in sorted(np.random.default_rng(seed).permutation(len(records))[:count])]
   return [mapped(c, skeletons.get(skeleton)) for c in records] if skeleton else records
+
+
+def matches(sequence: str, patterns: Sequence[str]) -> bool:
+  """Whether a sequence's name is one of these, or fits one of them that is a pattern."""
+  return any(fnmatch.fnmatchcase(sequence, pattern) for pattern in patterns)
 
 
 def mapped(clip: Clip, target: Skeleton) -> Clip:

@@ -41,7 +41,7 @@ def flip(batch: Batch, skeleton: Skeleton) -> Batch:
 
   Left and right joints change places. In the image x -> width - x, so the camera's cx -> width - cx and p1 -> -p1; its
   pose becomes M R M, M t with M = diag(-1, 1, 1), a proper rotation. Projecting the result's joints_3d with its camera
-  gives its keypoints, distortion included. An involution.
+  gives its keypoints, distortion included; "images" [*b, H, W, 3] are mirrored along. An involution.
   """
   order = np.array(skeleton.flip)
   camera = batch["camera"]
@@ -58,6 +58,8 @@ def flip(batch: Batch, skeleton: Skeleton) -> Batch:
   }
   if "joints_3d" in batch:
     mirrored["joints_3d"] = flip_pose(batch["joints_3d"], skeleton)
+  if "images" in batch:
+    mirrored["images"] = jnp.asarray(batch["images"])[..., ::-1, :]
   return mirrored
 
 

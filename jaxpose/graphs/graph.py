@@ -47,7 +47,8 @@ class InferenceGraph:
   run(variables, arrays by port name) -> arrays by port name: pure; an optional input may be absent. parts: of the
   variables, those that it uses. oracles: further inputs, which only ground truth gives; what is exported has none.
   frames: of the windows that it takes, longest: their most; None where any number will do. count: of hypotheses, where
-  it gives such.
+  it gives such. mirrored: its mean over an input and its mirror image, where that is no matter of keypoints
+  (`lift.flipped`).
   """
 
   name: str
@@ -60,6 +61,7 @@ class InferenceGraph:
   frames: int | None = None
   longest: int | None = None
   count: int | None = None
+  mirrored: "InferenceGraph | None" = None
 
   @property
   def sizes(self) -> dict[str, int]:

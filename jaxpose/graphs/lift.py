@@ -56,6 +56,8 @@ def decode(codec: Codec, outputs: Any, batch: dict[str, Any]) -> Float[Array, "*
 
 def flipped(graph: InferenceGraph) -> InferenceGraph:
   """The mean of a graph's positions and of those of the mirrored input, mirrored back; random numbers are its own."""
+  if graph.mirrored is not None:
+    return graph.mirrored
   skeleton = graph.codec.skeleton
 
   def run(variables: Variables, arrays: Arrays) -> dict[str, Array]:

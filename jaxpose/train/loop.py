@@ -96,7 +96,8 @@ def train(
         if stop % config.eval_every == 0 or stop == config.num_steps:
           scores = validate(variables)
           log.write(stop, {f"validation/{k}": v for k, v in scores.items()})
-          bar.set_postfix_str(f"validation {scores['mpjpe_mm']:.1f} mm")
+          shown = next(name for name in checkpoint.SCORES if name in scores)
+          bar.set_postfix_str(f"validation {shown} {scores[shown]:.1f}")
         writer.save(stop, state, scores, statistics.of_weights(method, codec, variables, known))
         if stop < config.num_steps and (ends or preempted()):
           writer.wait()

@@ -7,12 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpose import evaluate, metrics
+from jaxpose import detections, evaluate, metrics
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data.clip import Clip
 from jaxpose.graphs.graph import InferenceGraph
 from jaxpose.methods.method import Method, encode
+from jaxpose.protocols import keypoints_box
 
 
 def build(
@@ -21,13 +22,16 @@ def build(
   """validate(variables): `score` of held-out clips, of a second head too, and shares judged real by a discriminator.
 
   The second head's metrics begin with "self_supervised_"; a share is "NAME_judged_real", of the validation's 2D poses
-  ("source") and of those of each watched set.
+  ("source") and of those of each watched set. Keypoints that a method detects are scored by `keypoints_box`.
   """
   frames = {"source": clips, **watched} if method.judge else {}
   rows = {name: evaluate.cut(own, config.window, valid_only=True).batch for name, own in frames.items()}
 
   def validate(variables: Any) -> dict[str, float]:
-    scores = score(config, method.graphs["lift"], variables, clips)
+    scores = score(config, method.graphs["lift"], variables, clips) if "lift" in method.graphs else {}
+    if "detect" in method.graphs:
+      found = detections.detect(method.graphs["detect"], variables, clips)
+      scores |= keypoints_box.score(clips, found)
     if "self_supervised" in method.graphs:
       second = score(config, method.graphs["self_supervised"], variables, clips)
       scores |= {f"self_supervised_{name}": value for name, value in second.items()}
