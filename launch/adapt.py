@@ -2,6 +2,7 @@
 
 jaxpose adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
   [--dataset=NAME [--splits= --rig= --fps=]]
+  jaxpose adapt --workdir=run --data_dir=data --output=adapted.json --mode=vanilla --recommended
 """
 
 from typing import Any
@@ -34,6 +35,7 @@ def main() -> None:
   report.write_json(_OUTPUT.value, result)
   print(report.table({config.mode: result}))
   print(report.summary(result))
+  app.following(f"jaxpose compare {_OUTPUT.value} PLAIN.json (of jaxpose evaluate)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Writes what a run computes at inference as a folder that runs with jax, numpy and flatbuffers alone, or as ONNX:
 
-python -m launch.export --workdir=W --output=NAME.jaxpose [--graph=lift|adapted|stream|hypotheses]
-python -m launch.export --workdir=W --output=NAME.onnx [--graph=lift|hypotheses]
-python -m launch.export --output=NAME.jaxpose --refresh
+jaxpose export --workdir=W --output=NAME.jaxpose [--graph=lift|adapted|stream|hypotheses]
+jaxpose export --workdir=W --output=NAME.onnx [--graph=lift|hypotheses]
+jaxpose export --output=NAME.jaxpose --refresh
+  jaxpose export --workdir=cmu_frame --output=lift.jaxpose
 """
 
 from absl import flags
@@ -30,9 +31,11 @@ def main() -> None:
     trained = pose_lifter.load(_WORKDIR.value, _CHECKPOINT.value).trained
     if _OUTPUT.value.endswith(".onnx"):
       print(f"wrote {_OUTPUT.value}: {onnx_file.write(_OUTPUT.value, trained, chosen) / 1000:.0f} kB")
+      app.following(f"onnxruntime.InferenceSession({_OUTPUT.value!r}), in Python")
       return
     size = bundle.write(_OUTPUT.value, trained, chosen)
   print(f"wrote {_OUTPUT.value}: program of {size / 1000:.0f} kB, for {', '.join(bundle.PLATFORMS)}")
+  app.following(f"from load import load; load({_OUTPUT.value!r}), in Python with that folder on sys.path")
 
 
 if __name__ == "__main__":
