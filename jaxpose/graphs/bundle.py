@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from jax import export
 from jaxpose import adaptation, evaluate, experiment, keypoints, lifting, placing, safetensors_file, weights, whole_file
 from jaxpose.adapt import settings
 from jaxpose.adapt.settings import AdaptConfig
+from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 from jaxpose.graphs import adapted, lift, load
 from jaxpose.graphs import graph as graphs
@@ -133,6 +134,22 @@ def read(folder: str | os.PathLike) -> tuple[Trained, Recipe]:
     raise ValueError(f"{folder / _RECIPE} is no recipe of a graph ({error}); export it again") from error
   restore = weights.restoring(folder / load.WEIGHTS, partial=True)
   return experiment.assemble(described, step, restore), chosen
+
+
+def predict(
+  folder: str | os.PathLike, clips: Sequence[Clip], *, window: int = 1, overlap: int = 0, batch_size: int = 4096
+) -> list[np.ndarray]:
+  """`evaluate.predict` by the program in a folder: metres [T, J, 3] a clip, of a graph with `positions`, seed 0.
+
+  The view is mirrored where that was exported with it.
+  """
+  run = load.load(folder)
+  names = {port["name"] for port in run.signature["inputs"]}  # pyrefly: ignore[missing-attribute]
+  rows = evaluate.cut(clips, window, overlap=overlap)
+  arrays = {**graphs.arrays_of(rows.batch), "seed": graphs.seeds(len(rows.clip))}
+  taken = {name: np.asarray(x) for name, x in arrays.items() if name in names}
+  poses = evaluate.in_batches(lambda batch: run(**batch)["positions"], taken, max(1, batch_size // window))
+  return evaluate.scatter(clips, rows, poses, overlap)
 
 
 def program(graph: InferenceGraph, variables: Any) -> bytes:
