@@ -1,6 +1,6 @@
 """Flows on CMU over seeds: what guidance by Gauss-Newton gains, inside the flow and after it, and what N costs:
 
-python -m benchmarks.flow_study --data_dir=DIR --workdir=W --output=OUT.json [--seeds=5] [--stride=10] [--quick]
+python -m benchmarks.flow_study --data_dir=DIR --workdir=W --output=OUT.json [--seeds=5] [--steps=50000] [--stride=10]
 
 Trains cmu_flow once a seed (a run that is there is not trained again), and scores 1 to 200 hypotheses on both targets:
 unguided, guided after sampling, and inside. All rows of a seed share noise, and all rows the clips.
@@ -31,15 +31,17 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs go.", required=T
 _OUTPUT = flags.DEFINE_string("output", None, "The report to write, JSON.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many runs.", lower_bound=1)
 _STRIDE = flags.DEFINE_integer("stride", 10, "Score every n-th frame.", lower_bound=1)
-_QUICK = flags.DEFINE_bool("quick", False, "Runs of a minute.")
+_STEPS = flags.DEFINE_integer("steps", 50000, "Training steps of each run.", lower_bound=1)
 COUNTS = (1, 5, 20, 40, 200)
 SPREAD = 20  # hypotheses of the rows with guidance
 
 
 def train(seed: int) -> Trained:
   """The run of a seed, trained unless it is there."""
-  values = cmu_flow.get_config("quick" if _QUICK.value else None)
-  values.seed = seed
+  values = cmu_flow.get_config()
+  values.seed, values.num_steps = seed, _STEPS.value
+  values.eval_every = min(values.eval_every, _STEPS.value)
+  values.log_every = min(values.log_every, values.eval_every)
   config, workdir = configs.from_dict(values), f"{_WORKDIR.value}/{seed}"
   load = functools.partial(experiment.load_clips, data_dir=_DATA_DIR.value)
   loop.train(config, workdir, load(config.train), load(config.validation))

@@ -2,6 +2,7 @@
 
 jaxpose adapt --workdir=W --data_dir=DIR --output=OUT.json --mode=vanilla [--objective=cycle]
   [--dataset=NAME [--splits= --rig= --fps=]] [--shard=i/n]
+  jaxpose adapt --workdir=run --data_dir=data --output=adapted.json --mode=vanilla --recommended
 
 With --shard=i/n it adapts to the i-th (from 0) of n parts of the streams and writes OUT-0000i-of-0000n.npz beside
 OUT.json, or nothing where that file is there; jaxpose collect scores the n files.
@@ -46,6 +47,7 @@ def main() -> None:
   report.write_json(_OUTPUT.value, result)
   print(report.table({config.mode: result}))
   print(report.summary(result))
+  app.following(f"jaxpose compare {_OUTPUT.value} PLAIN.json (of jaxpose evaluate)")
 
 
 if __name__ == "__main__":

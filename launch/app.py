@@ -31,6 +31,11 @@ def run(main: Callable[[], object], *, several: bool = False) -> None:
   app.run(lambda argv: _guarded(main, several), flags_parser=_parse)
 
 
+def following(command: str) -> None:
+  """Says, in one line, what a user does next."""
+  print(f"next: {command}")
+
+
 def _parse(argv: list[str]) -> list[str]:
   try:
     left = flags.FLAGS(_with_config_files(argv))

@@ -1,5 +1,7 @@
 """Builds a data set: jaxpose build_data --dataset=NAME --data_dir=DIR [--manual_dir=RAW] [--option=KEY=VALUE]
 
+  jaxpose build_data --dataset=synthetic_mocap --data_dir=data
+
 NAME/CONFIG where a data set comes in several forms. --verify compares what was built with the published counts, and
 ends with exit code 1 where a whole data set is not the published one; --fixture builds of small made-up files instead,
 in the data set's own formats. Each data set's README.md under data_builders/ says what it holds, how to get its raw
@@ -33,10 +35,11 @@ def main() -> None:
   options = dict(_parse(option) for option in _OPTION.value)
   built = build.build(_DATASET.value, _DATA_DIR.value, _MANUAL_DIR.value, fixture=_FIXTURE.value, **options)
   print(build.table(built))
-  if _VERIFY.value:
+  if _VERIFY.value:  # its last word is the verdict
     text, verdict = build.verify(_DATASET.value, built)
     print(f"\n{text}")
     sys.exit(verdict == "different")
+  app.following(f"jaxpose train --config=NAME:quick --workdir=W --data_dir={_DATA_DIR.value} (configs/ has the names)")
 
 
 def _parse(option: str) -> tuple[str, Any]:

@@ -1,5 +1,7 @@
 """Compares two reports of launch.evaluate or launch.adapt: jaxpose compare A.json B.json
 
+  jaxpose compare adapted.json plain.json
+
 Refuses reports whose fingerprints differ in anything but the model, and says in which field. A lifter of single frames
 and one of clips may be compared on the same frames; that one saw more is said. Else prints both, and
 the paired difference A - B of every metric with its 95 % interval over sequences.

@@ -1,5 +1,7 @@
 """Published weights into a run: jaxpose convert --input=best_epoch.bin --config=NAME|FILE.py --workdir=W
 
+  jaxpose convert --input=best_epoch.bin --config=human36m_motionbert --workdir=motionbert
+
 Reads MotionBERT's torch or safetensors files, without torch. The run is evaluated and fine-tuned like any other.
 """
 
@@ -23,6 +25,7 @@ def main() -> None:
   config, joints = configs.from_dict(_CONFIG.value), skeleton.get(_SKELETON.value)
   written = convert_run.write_motionbert(_INPUT.value, _WORKDIR.value, config, joints, _NUM_HEADS.value)
   print(f"{_WORKDIR.value}: {written.model} {written.model_options}, codec {written.codec}, step 0")
+  app.following(f"jaxpose evaluate --workdir={_WORKDIR.value} --data_dir=DIR --output=OUT.json")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From a video to the keypoints of its people, in a file that jaxpose lift reads:
 
 jaxpose detect --video=V --output=FILE.npz [--detector=rtmlib|WORKDIR]
+  jaxpose detect --video=walk.mp4 --output=walk.npz
 
 The extra `detect` brings rtmlib, which fetches its own weights when first used. WORKDIR is a run of method "image"
 (docs/images.md), which detects one person.
@@ -24,6 +25,7 @@ def main() -> None:
   npz_file.write(_OUTPUT.value, tracks)
   size = "x".join(map(str, tracks.image_size or ()))
   print(f"wrote {_OUTPUT.value}: {len(tracks.ids)} people in {len(tracks)} frames of {size}, {tracks.skeleton.name}")
+  app.following(f"jaxpose lift --keypoints={_OUTPUT.value} --output=DIR")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 jaxpose evaluate --workdir=W --data_dir=DIR --output=OUT.json [--protocol=NAME]
   [--dataset=NAME [--splits= --rig= --fps=]]
+  jaxpose evaluate --workdir=run --data_dir=data --output=plain.json
 """
 
 from typing import Any
@@ -38,6 +39,8 @@ def main() -> None:
   print(report.summary(result))
   for name, value in result.get("many", {}).items():
     print(f"{name} {value:.3f}")
+  places = f"--workdir={_WORKDIR.value} --data_dir={_DATA_DIR.value}"
+  app.following(f"jaxpose adapt {places} --mode=vanilla --recommended --output=ADAPTED.json")
 
 
 if __name__ == "__main__":

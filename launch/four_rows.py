@@ -1,6 +1,7 @@
 """The ISO paper's table for two trained runs, a supervised baseline and a joint one, on one of their targets:
 
 jaxpose four_rows --baseline=W1 --joint=W2 --data_dir=DIR --output_dir=OUT [--dataset=NAME] [--stride=N]
+  jaxpose four_rows --baseline=run --joint=iso --data_dir=data --output_dir=table
 """
 
 import os
@@ -26,6 +27,7 @@ def main() -> None:
   four_rows.pictures(_OUTPUT_DIR.value, clips, predictions, reports)
   print(four_rows.text(reports))
   print(report.summary(next(iter(reports.values()))))
+  app.following(f"open {os.path.join(_OUTPUT_DIR.value, 'gallery.png')}")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def main() -> None:
   options = dict(video=keypoint_flags.video(), bvh_unit=_BVH_UNIT.value, title=os.path.basename(tracks.source))
   saved = save.save(_OUTPUT.value, result, tuple(_WRITE.value), **options)
   print(*saved.notes, f"wrote {' '.join([_OUTPUT.value + ':', *(file.name for file in saved.files)])}", sep="\n")
+  app.following(f"open {os.path.join(_OUTPUT.value, 'viewer.html' if 'html' in _WRITE.value else 'poses.npz')}")
 
 
 if __name__ == "__main__":

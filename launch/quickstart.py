@@ -1,5 +1,7 @@
 """The main job on embedded data, in minutes on two CPU cores: jaxpose quickstart [--workdir=W]
 
+  jaxpose quickstart --workdir=quickstart
+
 Builds synthetic_mocap, trains a supervised baseline and ISO's joint model on its source scenario, adapts them to a
 target scenario they never saw, and writes the table, its JSON and pictures. Run again, it resumes.
 """
@@ -45,6 +47,7 @@ def main() -> None:
   print(four_rows.text(reports))
   print(report.summary(next(iter(reports.values()))))
   print("\n".join(["wrote", os.path.join(folder, "results.json"), *paths]))
+  app.following(f"jaxpose lift --sample --checkpoint={os.path.join(folder, 'baseline')} --output=DIR")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Trains a lifter:
 
 jaxpose train --config=NAME|FILE.py[:quick] --workdir=W --data_dir=DIR [--config.key=value ...]
+  jaxpose train --config=synthetic_baseline:quick --workdir=run --data_dir=data
 
 Run again with the same flags, it resumes from the last checkpoint; ended by SIGTERM, it saves first and exits with 143.
 Several processes find each other under SLURM, Open MPI, on a TPU pod and in a JobSet; elsewhere, start one on each
@@ -39,6 +40,8 @@ def main() -> None:
   targets = config.targets if config.method == "iso" else {}  # whose people a discriminator is asked about
   watched = {name: experiment.load_clips(target, _DATA_DIR.value) for name, target in targets.items()}
   loop.train(config, _WORKDIR.value, train_clips, validation_clips, watched=watched, allow_changed=_ALLOW_CHANGED.value)
+  if jax.process_index() == 0:
+    app.following(f"jaxpose evaluate --workdir={_WORKDIR.value} --data_dir={_DATA_DIR.value} --output=OUT.json")
 
 
 if __name__ == "__main__":

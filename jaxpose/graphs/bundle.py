@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from jax import export
 from jaxpose import adaptation, evaluate, experiment, keypoints, lifting, placing, safetensors_file, weights, whole_file
 from jaxpose.adapt import settings
 from jaxpose.adapt.settings import AdaptConfig
+from jaxpose.data.clip import Clip
 from jaxpose.experiment import Trained
 from jaxpose.graphs import adapted, lift, load
 from jaxpose.graphs import graph as graphs
@@ -135,23 +136,42 @@ def read(folder: str | os.PathLike) -> tuple[Trained, Recipe]:
   return experiment.assemble(described, step, restore), chosen
 
 
+def predict(
+  folder: str | os.PathLike, clips: Sequence[Clip], *, window: int = 1, overlap: int = 0, batch_size: int = 4096
+) -> list[np.ndarray]:
+  """`evaluate.predict` by the program in a folder: metres [T, J, 3] a clip, of a graph with `positions`, seed 0.
+
+  The view is mirrored where that was exported with it.
+  """
+  run = load.load(folder)
+  names = {port["name"] for port in run.signature["inputs"]}  # pyrefly: ignore[missing-attribute]
+  rows = evaluate.cut(clips, window, overlap=overlap)
+  arrays = {**graphs.arrays_of(rows.batch), "seed": graphs.seeds(len(rows.clip))}
+  taken = {name: np.asarray(x) for name, x in arrays.items() if name in names}
+  poses = evaluate.in_batches(lambda batch: run(**batch)["positions"], taken, max(1, batch_size // window))
+  return evaluate.scatter(clips, rows, poses, overlap)
+
+
 def program(graph: InferenceGraph, variables: Any) -> bytes:
   """The program (weights, arrays) -> outputs, for any number of rows, and of frames unless fixed; deflated."""
 
   def function(named, arrays):
     return graph.run(weights.nested(named), arrays)
 
-  names = {axis for port in graph.inputs for axis in port.axes if isinstance(axis, str)}
-  scope = export.SymbolicScope([] if graph.longest is None else [f"frames <= {graph.longest}"])
-  sizes = {**{n: export.symbolic_shape(n, scope=scope)[0] for n in sorted(names)}, **graph.sizes}
   named = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in weights.named(variables).items()}
-  arrays = {
-    port.name: jax.ShapeDtypeStruct([sizes[a] if isinstance(a, str) else a for a in port.axes], jnp.dtype(port.dtype))
-    for port in graph.inputs
-  }
+  arrays = symbolic(graph)
   with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*donated.*")
     return zlib.compress(bytes(export.export(jax.jit(function), platforms=PLATFORMS)(named, arrays).serialize()), 9)
+
+
+def symbolic(graph: InferenceGraph) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of a graph's inputs, of any number of rows, and of frames unless fixed."""
+  names = {axis for port in graph.inputs for axis in port.axes if isinstance(axis, str)}
+  scope = export.SymbolicScope([] if graph.longest is None else [f"frames <= {graph.longest}"])
+  sizes = {**{n: export.symbolic_shape(n, scope=scope)[0] for n in sorted(names)}, **graph.sizes}
+  shapes = {port.name: [sizes[a] if isinstance(a, str) else a for a in port.axes] for port in graph.inputs}
+  return {port.name: jax.ShapeDtypeStruct(shapes[port.name], jnp.dtype(port.dtype)) for port in graph.inputs}
 
 
 def example(graph: InferenceGraph, count: int = 3) -> dict[str, np.ndarray]:
@@ -172,10 +192,10 @@ def _told(chosen: Recipe) -> dict[str, Any]:
   return {"graph": chosen.graph, "flip": chosen.flip, "adapt": adapt}
 
 
-def _signature(graph: InferenceGraph, hashes: Mapping[str, str]) -> dict[str, Any]:
+def describe(graph: InferenceGraph) -> dict[str, Any]:
+  """What whoever runs a program must know: ports, sizes, joints and codec."""
   skeleton = graph.codec.skeleton
-  signature = {
-    "format": load.FORMAT,
+  return {
     "graph": graph.name,
     "inputs": [port._asdict() for port in graph.inputs],
     "outputs": [port._asdict() for port in graph.outputs],
@@ -183,6 +203,13 @@ def _signature(graph: InferenceGraph, hashes: Mapping[str, str]) -> dict[str, An
     "longest": graph.longest,
     "joints": {"set": skeleton.name, "names": list(skeleton.names), "parents": list(skeleton.parents)},
     "codec": graph.codec.to_json(),
+  }
+
+
+def _signature(graph: InferenceGraph, hashes: Mapping[str, str]) -> dict[str, Any]:
+  signature = {
+    "format": load.FORMAT,
+    **describe(graph),
     "tolerance_m": TOLERANCE_M,
     "platforms": list(PLATFORMS),
     "written_with": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "jaxpose")},

@@ -23,6 +23,9 @@ MANY = Port(
   unit="m",
   meaning="equally likely poses, root-relative, camera axes: x right, y down",
 )
+NORMAL = Port(
+  "normal", ("batch", "hypotheses", "frames", "joints", 3), meaning="standard normal numbers, where hypotheses begin"
+)
 ROOT = Port("root", ("batch", "frames", 3), unit="m", meaning="the true place of the root, camera axes")
 
 
@@ -75,11 +78,20 @@ def hypotheses(
       end = solvers.integrate(flow, noise, steps=steps, solver=solver)
       return metres(nearer(end) if guide is not None and not inside else end)
 
-    noise = _noise(graphs.keys(arrays), count, shape).at[..., root, :].set(0)
+    if "normal" in arrays:
+      noise = jnp.moveaxis(arrays["normal"], 1, 0)
+    else:
+      noise = _noise(graphs.keys(arrays), count, shape)
+    noise = noise.at[..., root, :].set(0)
     return {"hypotheses": jnp.moveaxis(jax.vmap(one)(noise), 0, 1)}
 
   inputs = *graphs.SEEN, graphs.PRESENT, graphs.SEED
   return InferenceGraph("hypotheses", inputs, (MANY,), run, parts, codec, longest=longest, count=count)
+
+
+def told_noise(graph: InferenceGraph) -> InferenceGraph:
+  """The graph with `normal` in place of `seed`, for where there is no threefry; unchanged, where it draws nothing."""
+  return dataclasses.replace(graph, inputs=tuple(NORMAL if p == graphs.SEED else p for p in graph.inputs))
 
 
 def _noise(keys: jax.Array, count: int, shape: tuple[Any, ...]) -> Array:

@@ -65,6 +65,8 @@ def flipped(graph: InferenceGraph) -> InferenceGraph:
     if "seed" in arrays:
       again = jax.vmap(jax.random.fold_in, (0, None))(graphs.keys(arrays), SEED_OF_MIRROR)
       mirrored["seed"] = jax.random.key_data(again)
+    if "normal" in arrays:
+      mirrored["normal"] = -arrays["normal"]  # as normal as they are
     if "root" in arrays:
       mirrored["root"] = arrays["root"] * jnp.array([-1.0, 1.0, 1.0])[None, None]
     outputs, other = graph.run(variables, arrays), graph.run(variables, mirrored)

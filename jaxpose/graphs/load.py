@@ -194,7 +194,9 @@ def _program(folder: pathlib.Path, signature: Mapping[str, Any]) -> Any:
   from jax import export
 
   try:
-    return export.deserialize(bytearray(zlib.decompress(_bytes(folder / PROGRAM))))
+    exported = export.deserialize(bytearray(zlib.decompress(_bytes(folder / PROGRAM))))
+    exported.mlir_module()  # a program of a newer JAX fails here and not before
+    return exported
   except Exception as error:  # of any type: the format is JAX's own
     raise ValueError(
       f"{folder / PROGRAM} was written with {signature['written_with']} and cannot be read by JAX {jax.__version__} "

@@ -16,7 +16,8 @@ import pytest
 from jax import export
 
 from jaxpose import codec as codecs
-from jaxpose import evaluate, experiment, pose_lifter, safetensors_file
+from jaxpose import evaluate, experiment, pose_lifter, runs, safetensors_file
+from jaxpose.config import DataConfig
 from jaxpose.graphs import bundle, load
 from jaxpose.graphs import graph as graphs
 from jaxpose.models import lifter as lifters
@@ -119,6 +120,52 @@ def test_first_order_adaptation_is_exported_with_its_seeds(tmp_path):
   assert np.abs(other - expected).max() > 1e-6
   with pytest.raises(ValueError, match="'seed' is missing"):
     run(**rows(3, 1))
+
+
+@pytest.mark.parametrize(("model", "window"), [("mlp", 1), ("dstformer", 9)])
+def test_a_bundle_is_scored_as_its_run_is(model, window, tmp_path):
+  """The same metrics to 0.01 mm, under an equal fingerprint, for clips longer and shorter than a window."""
+  trained = small(model, window, **(DSTFORMER if model == "dstformer" else {}))
+  bundle.write(tmp_path / "x.jaxpose", trained, bundle.recipe())
+  clips = [helpers.clip(20), helpers.clip(5, seed=1, sequence="sit")]
+  data = DataConfig(dataset="d", splits=("s",))
+  expected = runs.predict(trained, clips)[0]
+  reports = [
+    runs.score(trained, "target", data, clips, poses)
+    for poses in (expected, bundle.predict(tmp_path / "x.jaxpose", clips, window=window))
+  ]
+  assert reports[0]["fingerprint"] == reports[1]["fingerprint"]
+  measured, exported = (report["metrics"] for report in reports)
+  in_mm = [name for name in measured if name.endswith("_mm")]
+  assert len(in_mm) >= 2 and all(abs(measured[n] - exported[n]) < 0.01 for n in in_mm)
+
+
+GOLDEN = sorted((HERE.parent / "golden").glob("*.jaxpose"))
+
+
+@pytest.mark.parametrize("stored", GOLDEN, ids=lambda path: path.stem)
+def test_folders_of_past_releases_of_jax_run_or_are_made_anew(stored, tmp_path):
+  """A release that this JAX no longer reads is refused with the command, which gives what was stored."""
+  copy = tmp_path / stored.name
+  shutil.copytree(stored, copy)
+  try:
+    run = load.load(copy)
+  except ValueError as error:
+    assert f"launch.export --refresh --output={copy}" in str(error)
+    bundle.refresh(copy)
+    run = load.load(copy)
+  example = np.load(stored / "example.npz")
+  given = {n.removeprefix("inputs/"): example[n] for n in example.files if n.startswith("inputs/")}
+  assert np.abs(run(**given)["positions"] - example["outputs/positions"]).max() < 2e-5  # 0.02 mm
+
+
+@pytest.mark.parametrize("stored", GOLDEN, ids=lambda path: path.stem)
+def test_refreshing_gives_the_stored_example(stored, tmp_path):
+  copy = tmp_path / stored.name
+  shutil.copytree(stored, copy)
+  bundle.refresh(copy)
+  before, after = (np.load(folder / "example.npz")["outputs/positions"] for folder in (stored, copy))
+  assert np.abs(before - after).max() < 1e-5  # 0.01 mm
 
 
 def test_a_program_does_not_grow_with_the_network():

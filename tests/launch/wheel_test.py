@@ -80,7 +80,7 @@ def test_the_command_works_from_any_folder(installed, tmp_path):
 
 
 def test_every_script_is_a_subcommand_with_a_line_of_its_own():
-  shared = {"__init__", "app"} | {path.stem for path in (ROOT / "launch").glob("*_flags.py")}
+  shared = {"__init__", "__main__", "app"} | {path.stem for path in (ROOT / "launch").glob("*_flags.py")}
   assert set(COMMANDS) == {path.stem for path in (ROOT / "launch").glob("*.py")} - shared
   listed = run(sys.executable, "-m", "jaxpose", cwd=ROOT)
   assert all(f"  {name} " in listed and meaning in listed for name, meaning in COMMANDS.items())
