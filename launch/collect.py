@@ -26,6 +26,7 @@ def main() -> None:
   report.write_json(_OUTPUT.value, result)
   print(report.table({result["fingerprint"]["adaptation"]["mode"]: result}))
   print(report.summary(result))
+  app.following(f"jaxpose compare {_OUTPUT.value} PLAIN.json")
 
 
 if __name__ == "__main__":
