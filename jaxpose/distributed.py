@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxpose import cluster, whole_file
 
 _VISIBLE_SECONDS = 10.0  # that a new file may take to show on another machine
+PEER_LOST = 134  # exit code, that of jax itself where a heartbeat fails
 HEARTBEAT_SECONDS = 100  # without a sign of life, after which a process counts as dead and the job ends
 
 
@@ -143,12 +145,18 @@ def preemption() -> Iterator[Callable[[], bool]]:
     signal.signal(signal.SIGTERM, before)
 
 
-def lost_peer(error: BaseException) -> str:
-  """What an error says of a process of the job that is gone; empty for any other error."""
-  if jax.process_count() == 1:
-    return ""
+def end_if_alone(error: BaseException | None) -> None:
+  """Ends this process, with 134 and one line, if the error says that another one of the job is gone.
+
+  An orderly end would wait for that one: savers and jax's shutdown do.
+  """
+  if error is None or jax.process_count() == 1:
+    return
   text = " ".join(str(error).split())
-  return text if re.search(r"Gloo|NCCL|[Hh]eartbeat|[Cc]oordination|Connection (reset|refused|closed)", text) else ""
+  if re.search(r"Gloo|NCCL|[Hh]eartbeat|[Cc]oordination|Connection (reset|refused|closed)", text):
+    where = f"process {jax.process_index()} of {jax.process_count()}"
+    print(f"error: another process of the job is gone, so {where} ends: {text[:400]}", file=sys.stderr, flush=True)
+    os._exit(PEER_LOST)
 
 
 def put_same(tree, sharding: NamedSharding):

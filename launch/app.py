@@ -1,6 +1,5 @@
 """What every script shares: absl flags, and errors on user input that end in one line instead of a traceback."""
 
-import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -9,8 +8,6 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from jaxpose import cluster
-
-PEER_LOST = 134  # what jax itself ends with where a heartbeat fails
 
 DEBUG = flags.DEFINE_bool("debug", False, "Show the full traceback of an error.")
 
@@ -82,20 +79,14 @@ def _guarded(main: Callable[[], object], several: bool) -> None:
     main()
   except Exception as error:
     if several:
-      _end_if_alone(error)
+      from jaxpose import distributed  # here alone: not every script needs jax
+
+      distributed.end_if_alone(error)
     if DEBUG.value or not isinstance(error, _USER_ERRORS):
       raise
     _fail(str(error) or type(error).__name__, code=1)
   except KeyboardInterrupt:
     _fail("interrupted", code=130)
-
-
-def _end_if_alone(error: Exception) -> None:
-  from jaxpose import distributed  # here alone: not every script needs jax
-
-  if lost := distributed.lost_peer(error):
-    print(f"error: another process of the job is gone, so this one ends: {lost[:400]}", file=sys.stderr, flush=True)
-    os._exit(PEER_LOST)  # an orderly end would wait for the one that is gone
 
 
 def _fail(message: str, code: int) -> NoReturn:

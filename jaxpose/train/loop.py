@@ -81,6 +81,7 @@ def train(
     stack.callback(bar.close)
     stack.callback(log.close)
     stack.callback(writer.close)  # also when interrupted: a save that has begun is finished
+    stack.push(lambda _, error, __: distributed.end_if_alone(error))  # before the writer, which would wait for it
     while (at := int(start)) < config.num_steps and not distributed.decided(_is_over(config, writer.best(), at, bar)):
       stop = min(at - at % config.log_every + config.log_every, config.num_steps)
       state, scalars = advance(state, at, stop)
@@ -139,7 +140,7 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: Tra
   elif config.init_from:
     state = initial.take(config.init_from, config.init_parts, state, codec)
   description = resume.describe(config, codec, data.windows)
-  if found:
+  if start:  # at step 0 are weights from elsewhere, and nothing was trained yet
     resume.check(workdir, checkpoint.describe(workdir, start), description, allow_changed)
   description["statistics"] = statistics.of_poses(codec, data.windows, data.labelled)
   writer = checkpoint.Writer(workdir, description=description, keep_best=config.keep_best)
