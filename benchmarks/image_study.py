@@ -91,7 +91,7 @@ def few_images(**crop: Any) -> ConfigDict:
 
 QUESTIONS = {
   "representation": Question(
-    {"heatmap": two_d(), "direct": two_d(dict(width=18), "direct", readout="direct", weight_2d=30.0)},
+    {"heatmap": two_d(), "direct": two_d(None, "direct", readout="direct", weight_2d=30.0)},
     "pck_10_box", "wild", True,
   ),
   "decoding": Question({"dark": two_d()}, "median_px", "wild", True),

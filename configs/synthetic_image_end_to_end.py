@@ -2,6 +2,9 @@
 
 python -m launch.train --config=configs/synthetic_image_end_to_end.py --workdir=W --data_dir=DIR
 
+:quick (100 steps, 74 s of processor time): 326 mm [289, 369] on the target "lab", 1213 mm in the wild, of
+which it has seen too little. All 2000 steps have not been measured.
+
 The pose is regressed from the backbone's features, which the readout of keypoints shares.
 """
 

@@ -22,14 +22,19 @@ from jaxpose.synthetic import images
 
 DETECTORS = ("rtmlib",)
 _SHARES = (1.0, 0.6, 0.36)  # of an image's longer side, which a person is looked for in
+_ZOOMS = (0.85, 1.0, 1.2)  # of a box: keypoints that shrink to their middle would shrink it for ever
 _LOOKS = 3  # about what was found, before it is believed
 
 
 class Detector(NamedTuple):
-  """detect(image uint8 [H, W, 3], RGB) -> (keypoints [N, K, 2] px, scores [N, K]) of the N people in it."""
+  """detect(image uint8 [H, W, 3], RGB) -> (keypoints [N, K, 2] px, scores [N, K]) of the N people in it.
+
+  one: whether it knows a single person, who is then the same in all frames.
+  """
 
   detect: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
   skeleton: Skeleton
+  one: bool = False
 
 
 def people(path: str | os.PathLike, detector: Detector, *, show_progress: bool = False) -> Tracks:
@@ -52,7 +57,8 @@ def people(path: str | os.PathLike, detector: Detector, *, show_progress: bool =
   there = np.isfinite(keypoints).all(-1) & (scores > 0)
   seen = Detections(
     frames=frames, keypoints=np.where(there[..., None], keypoints, np.nan).astype(np.float64),
-    confidence=np.where(there, np.clip(scores, 0, 1), 0).astype(np.float64), ids=np.full(len(frames), -1),
+    confidence=np.where(there, np.clip(scores, 0, 1), 0).astype(np.float64),
+    ids=np.full(len(frames), 0 if detector.one else -1),
     skeleton=detector.skeleton, first=0, count=facts.frames, fps=facts.fps, image_size=facts.size,
   )  # fmt: skip
   sure = seen.confidence >= check.THRESHOLD
@@ -116,22 +122,26 @@ def of_run(workdir: str | os.PathLike) -> Detector:
     points, certain = np.asarray(found["keypoints_2d"])[:, 0], np.asarray(found["confidence"])[:, 0]
     return boxes[:, None, :2] + (points / crop.size - 0.5) * boxes[:, None, 2:], certain
 
+  def surest(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    points, certain = look(image, boxes)
+    best = certain.mean(-1).argmax()
+    return points[best], certain[best]
+
   def about(points: np.ndarray) -> np.ndarray:
     low, high = points.min(0), points.max(0)
-    return np.array([*(low + high) / 2, max((high - low).max() * crop.margin, crop.size / 4)])
+    side = max((high - low).max() * crop.margin, crop.size / 4)
+    return np.array([[*(low + high) / 2, side * zoom] for zoom in _ZOOMS])
 
   def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points, certain = look(image, last[0][None]) if last else (np.zeros(0), np.zeros(0))
-    if not last or certain.mean() < check.THRESHOLD:
-      points, certain = look(image, _windows(image))
-      best = np.argmax(certain.mean(-1))
+    points, certain = surest(image, last[0]) if last else (np.zeros(0), np.zeros(1))
+    if certain.mean() < check.THRESHOLD:
+      points, certain = surest(image, _windows(image))
       for _ in range(_LOOKS):
-        points, certain = look(image, about(points[best])[None])
-        best = 0
-    last[:] = [about(points[0])]
-    return points, certain
+        points, certain = surest(image, about(points))
+    last[:] = [about(points)]
+    return points[None], certain[None]
 
-  return Detector(detect, trained.codec.skeleton)
+  return Detector(detect, trained.codec.skeleton, one=True)
 
 
 def _windows(image: np.ndarray) -> np.ndarray:
