@@ -13,6 +13,7 @@ COMMANDS = {
   "lift": "a detector's keypoints, or a video, to poses in 3D, and files of them",
   "detect": "a video to a file of its people's keypoints",
   "quickstart": "train, adapt and compare on embedded data, in minutes",
+  "reference": "data to numbers to one page, compared with stored ones",
   "build_data": "build a data set",
   "train": "train a lifter: --config=cmu_baseline:quick, or a file of your own",
   "evaluate": "score a trained run by a protocol",
