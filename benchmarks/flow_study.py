@@ -86,9 +86,9 @@ def main() -> None:
       rows = {f"unguided {n}": graph(trained, n) for n in COUNTS}
       rows |= {f"{where} {SPREAD}": graph(trained, SPREAD, where) for where in WHERE}
       for name, made in rows.items():
-        results[f"{target}/{name}/seed {seed}"] = told = row(trained, clips, made)
-        mean = np.mean(list(told["mean_mpjpe_mm"].values()))
-        print(f"{target} {name} seed {seed}: {mean:.1f} mm, ECE {told['calibration_error']:.3f}", flush=True)
+        results[f"{target}/{name}/seed {seed}"] = result = row(trained, clips, made)
+        mean = np.mean(list(result["mean_mpjpe_mm"].values()))
+        print(f"{target} {name} seed {seed}: {mean:.1f} mm, ECE {result['calibration_error']:.3f}", flush=True)
       report.write_json(_OUTPUT.value, results)
 
 

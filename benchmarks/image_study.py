@@ -131,8 +131,8 @@ def answer(name: str) -> dict[str, Any]:
     if name == "decoding":
       reports |= {decoder: score(_decoded(trained, decoder), question.target) for decoder in DECODERS}
       continue
-    found = score(trained, question.target)
-    reports[arm] = found.get("detected", found) if question.detected else found
+    scores = score(trained, question.target)
+    reports[arm] = scores.get("detected", scores) if question.detected else scores
   return {**_compared(reports, question.metric), "parameters": sizes, "steps": _STEPS.value, "target": question.target}
 
 

@@ -100,14 +100,14 @@ def adapter(method: Method, mode: str, objective: str, adam: str = "ours") -> ad
   )
 
 
-def ours(own: Setup, mode: str, objective: str, count: int, adam: str = "ours", chunk: int = 16, together: int = 1):
+def ours(run: Setup, mode: str, objective: str, count: int, adam: str = "ours", chunk: int = 16, together: int = 1):
   """Poses [N, 2, J, 3] of instances and their mirror images."""
-  settings, made = MODES[mode], adapter(own.method, mode, objective, adam)
-  instances, ids = own.take(count), np.arange(count)
+  settings, made = MODES[mode], adapter(run.method, mode, objective, adam)
+  instances, ids = run.take(count), np.arange(count)
   if settings.streams:
-    outputs = adapters.online(made, own.variables, [instances], [ids], BASE, every=settings.every)[0][0]
+    outputs = adapters.online(made, run.variables, [instances], [ids], BASE, every=settings.every)[0][0]
   else:
-    outputs = adapters.alone(made, own.variables, instances, ids, BASE, chunk=chunk, together=together)[0]
+    outputs = adapters.alone(made, run.variables, instances, ids, BASE, chunk=chunk, together=together)[0]
   return np.stack([outputs["inputs"][:, 0], outputs["flipped"][:, 0]], 1)
 
 
@@ -123,12 +123,12 @@ def viewpoints(count: int, steps: int) -> np.ndarray:
   return np.asarray(jax.jit(jax.vmap(of))(np.arange(count)))
 
 
-def theirs(own: Setup, net, mode: str, objective: str, count: int, batched: bool = False) -> np.ndarray:
+def theirs(run: Setup, net, mode: str, objective: str, count: int, batched: bool = False) -> np.ndarray:
   """`ours`, in PyTorch."""
   settings, device = MODES[mode], next(net.parameters()).device
-  both = torch.from_numpy(np.stack([x[:, 0] for x in own.take(count).values()], 1)).to(device)
+  both = torch.from_numpy(np.stack([x[:, 0] for x in run.take(count).values()], 1)).to(device)
   rotations = torch.from_numpy(np.array(viewpoints(count, settings.num_steps))).to(device)
-  arguments = net, both, rotations, settings.learning_rate, own.method.codec.constants["depth_m"], objective == "cycle"
+  arguments = net, both, rotations, settings.learning_rate, run.method.codec.constants["depth_m"], objective == "cycle"
   if settings.streams:
     return iso_torch.online(*arguments, every=settings.every).cpu().numpy()
   return (iso_torch.vanilla_vmap if batched else iso_torch.vanilla)(*arguments).cpu().numpy()
@@ -148,13 +148,13 @@ def alternate(sides: dict, rounds: int, clock=time.perf_counter) -> dict[str, li
   return seconds
 
 
-def compare(own: Setup, net, mode: str, objective: str, count: int, rounds: int, batched: bool) -> dict:
+def compare(tried: Setup, net, mode: str, objective: str, count: int, rounds: int, batched: bool) -> dict:
   """One row of the table: milliseconds an instance of every side, ratios, and how far the outputs differ."""
-  sides = {"jaxpose": functools.partial(ours, own, mode, objective, count)}
+  sides = {"jaxpose": functools.partial(ours, tried, mode, objective, count)}
   if net is not None:
-    sides["torch"] = functools.partial(theirs, own, net, mode, objective, count)
+    sides["torch"] = functools.partial(theirs, tried, net, mode, objective, count)
     if batched and not MODES[mode].streams:
-      sides["torch_vmap"] = functools.partial(theirs, own, net, mode, objective, count, True)
+      sides["torch_vmap"] = functools.partial(theirs, tried, net, mode, objective, count, True)
   outputs = {name: run() for name, run in sides.items()}
   both = alternate(sides, rounds, lambda: np.array([time.perf_counter(), time.process_time()]))
   seconds, busy = ({name: [t[i] for t in taken] for name, taken in both.items()} for i in (0, 1))
@@ -167,7 +167,7 @@ def compare(own: Setup, net, mode: str, objective: str, count: int, rounds: int,
     row[f"{name}_over_jaxpose"] = {"median": np.median(ratios), "least": ratios.min(), "most": ratios.max()}
     row[f"{name}_fastest_over_fastest"] = min(seconds[name]) / min(seconds["jaxpose"])
     row[f"{name}_difference_mm"] = 1e3 * np.abs(outputs[name] - outputs["jaxpose"]).max()
-  unadapted = own.method.infer(own.variables, jnp.asarray(own.take(count)["inputs"]), BASE)[:, 0]
+  unadapted = tried.method.infer(tried.variables, jnp.asarray(tried.take(count)["inputs"]), BASE)[:, 0]
   row["moved_mm"] = 1e3 * np.abs(outputs["jaxpose"][:, 0] - unadapted).max()
   return row
 
@@ -184,55 +184,55 @@ def bandwidth() -> float:
   return 3 * c.nbytes / min(seconds[1:])
 
 
-def moving(own: Setup) -> dict:
+def moving(run: Setup) -> dict:
   """The parts that adapt."""
-  return first_order.select(own.variables, first_order.PAPER_GROUPS)
+  return first_order.select(run.variables, first_order.PAPER_GROUPS)
 
 
 def nbytes(tree) -> int:
   return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
-def step_bytes(own: Setup, objective: str) -> float:
+def step_bytes(run: Setup, objective: str) -> float:
   """Least bytes of a middle step of one instance, as the docstring counts them."""
-  sizes = {name: nbytes(part) for name, part in moving(own).items()}
+  sizes = {name: nbytes(part) for name, part in moving(run).items()}
   dense = {"discriminator"} | (set(sizes) if objective == "cycle" else set())
   return sum(size * (10 if name in dense else 8) for name, size in sizes.items())
 
 
-def peak_bytes(own: Setup, size: int, together: int) -> int:
+def peak_bytes(run: Setup, size: int, together: int) -> int:
   """Temporary memory of a compiled chunk of vanilla adaptation."""
-  block = own.take(size), np.arange(size), None
+  block = run.take(size), np.arange(size), None
   options = dict(keep=adapters.nothing, together=together, sharding=None)
-  made = adapter(own.method, "vanilla", "adversary")
-  compiled = adapters._alone.lower(made, own.variables, block, BASE, **options).compile()
+  made = adapter(run.method, "vanilla", "adversary")
+  compiled = adapters._alone.lower(made, run.variables, block, BASE, **options).compile()
   return compiled.memory_analysis().temp_size_in_bytes
 
 
-def chunks(own: Setup, sizes: list[int], rounds: int) -> list[dict]:
+def chunks(tried: Setup, sizes: list[int], rounds: int) -> list[dict]:
   """Vanilla adaptation by chunk size, in both arrangements."""
   rows = []
   for side_by_side in (False, True):
     for size in sizes:
       together = size if side_by_side else 1
-      run = functools.partial(ours, own, "vanilla", "adversary", size, chunk=size, together=together)
+      run = functools.partial(ours, tried, "vanilla", "adversary", size, chunk=size, together=together)
       run()
       seconds = min(alternate({"": run}, rounds)[""])
       rows.append(
         {
           "side_by_side": side_by_side, "chunk": size, "instances_per_second": size / seconds,
-          "temporary_mb": peak_bytes(own, size, together) / 1e6,
+          "temporary_mb": peak_bytes(tried, size, together) / 1e6,
         }
       )  # fmt: skip
       print(json.dumps(rows[-1]), flush=True)
   return rows
 
 
-def scaling(own: Setup, counts: list[int], size: int) -> list[dict]:
+def scaling(tried: Setup, counts: list[int], size: int) -> list[dict]:
   """Seconds to adapt to ever more instances, vanilla_lr."""
   rows = []
   for count in counts:
-    run = functools.partial(ours, own, "vanilla_lr", "adversary", chunk=min(size, count))
+    run = functools.partial(ours, tried, "vanilla_lr", "adversary", chunk=min(size, count))
     run(count=min(count, 2 * size))  # compiles; thousands of instances need not run twice for that
     seconds = alternate({"": functools.partial(run, count=count)}, 2 if count <= 100 else 1)[""]
     rows.append({"instances": count, "seconds": min(seconds)})
@@ -240,10 +240,10 @@ def scaling(own: Setup, counts: list[int], size: int) -> list[dict]:
   return rows
 
 
-def against_optax(own: Setup, count: int, rounds: int) -> dict:
+def against_optax(tried: Setup, count: int, rounds: int) -> dict:
   """Vanilla adaptation with optax's Adam, against the one that has fewer operations."""
   names = ("ours", "optax")
-  sides = {name: functools.partial(ours, own, "vanilla", "adversary", count, name) for name in names}
+  sides = {name: functools.partial(ours, tried, "vanilla", "adversary", count, name) for name in names}
   outputs = {name: run() for name, run in sides.items()}
   seconds = alternate(sides, rounds)
   return {
@@ -291,12 +291,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
   flags = arguments()
-  own, net = setup(flags.width), None
+  made, net = setup(flags.width), None
   if torch is not None:
     if flags.threads:
       torch.set_num_threads(flags.threads)
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
-    net = iso_torch.load(own.variables).to("cuda" if on_gpu else "cpu")
+    net = iso_torch.load(made.variables).to("cuda" if on_gpu else "cpu")
   device = jax.devices()[0]
   result = {
     "device": f"{device.platform} {device.device_kind}", "date": datetime.date.today().isoformat(),
@@ -304,24 +304,24 @@ def main() -> None:
       "python": platform.python_version(), "jax": jax.__version__, "torch": getattr(torch, "__version__", None),
     },
     "settings": {"width": flags.width, "copies": COPIES, "instances": flags.instances, "rounds": flags.rounds},
-    "moving_weights": nbytes(moving(own)) // 4, "bytes_per_s": bandwidth(),
+    "moving_weights": nbytes(moving(made)) // 4, "bytes_per_s": bandwidth(),
   }  # fmt: skip
   result["modes"] = []
   for mode in flags.modes.split(","):
     for objective in flags.objectives.split(","):
-      row = compare(own, net, mode, objective, flags.instances, flags.rounds, flags.vmap)
+      row = compare(made, net, mode, objective, flags.instances, flags.rounds, flags.vmap)
       if mode in ("vanilla", "online"):
-        least = MODES[mode].num_steps * step_bytes(own, objective)
+        least = MODES[mode].num_steps * step_bytes(made, objective)
         row["mb_moved"], row["ms_at_bandwidth"] = least / 1e6, 1e3 * least / result["bytes_per_s"]
         row["share_of_bandwidth"] = row["ms_at_bandwidth"] / row["ms_per_instance"]["jaxpose"]
       result["modes"].append(row)
       print(json.dumps(row, default=float), flush=True)
       save(result, flags.output)
   if flags.chunks:
-    result["moments"] = against_optax(own, flags.instances, flags.rounds)
+    result["moments"] = against_optax(made, flags.instances, flags.rounds)
     print(json.dumps(result["moments"]), flush=True)
-  result["chunks"] = chunks(own, flags.chunks, min(flags.rounds, 3))
-  result["scaling"] = scaling(own, flags.scaling, max([*flags.chunks, 64]))
+  result["chunks"] = chunks(made, flags.chunks, min(flags.rounds, 3))
+  result["scaling"] = scaling(made, flags.scaling, max([*flags.chunks, 64]))
   save(result, flags.output)
   plot(result, flags.output.with_suffix(".png"))
 

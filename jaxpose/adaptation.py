@@ -95,9 +95,9 @@ def known(trained: Trained, config: AdaptConfig, subjects: Sequence[str]) -> sec
   people = [person.know(stranger, skeleton, config.bones[s]) if s in config.bones else stranger for s in subjects]
   numbers = dict(tau=config.prior_m / trained.statistics["sensitivity"], prior_m=config.prior_m)
   numbers["doubt"] = DOUBT if config.mode == "online" else np.inf
-  told = {name: np.full(len(people), value, np.float32) for name, value in numbers.items()}
+  scalars = {name: np.full(len(people), value, np.float32) for name, value in numbers.items()}
   beliefs = (jax.tree.map(lambda *x: np.stack(x), *b) for b in (people, [stranger] * len(people)))
-  return second_order.Known(*beliefs, **told)
+  return second_order.Known(*beliefs, **scalars)
 
 
 def fingerprint(trained: Trained, config: AdaptConfig | None) -> dict[str, Any]:
@@ -163,8 +163,8 @@ def adapt_clips(
       outputs, before = _online(trained, config, instances, names, stream, subjects, state_dir, unfinished, options)
       facts |= {"instances_before": float(before)} if state_dir else {}
     else:
-      told = known(trained, config, [clips[c].subject for c in rows.clip])
-      outputs, _ = _alone(trained, config, instances, told, part, options)
+      starts = known(trained, config, [clips[c].subject for c in rows.clip])
+      outputs, _ = _alone(trained, config, instances, starts, part, options)
   decode = functools.partial(evaluation.decode_both, codec=trained.codec)
   poses = evaluation.in_batches(lambda t: decode(*t), (outputs, rows.batch), 4096, part.count)
   if config.optimizer == "gauss_newton":
@@ -241,14 +241,14 @@ def _alone(trained: Trained, config: AdaptConfig, instances, starts, part: Part,
 
 def _video(trained: Trained, config: AdaptConfig, instances, stream, subjects: Sequence[str], part: Part, options):
   """Rounds over all instances: what every frame says of its person's bones is added up, and known in the next round."""
-  told = cast(second_order.Known, known(trained, config, subjects))
-  first = believed = told.belief
+  begin = cast(second_order.Known, known(trained, config, subjects))
+  first = believed = begin.belief
   for _ in range(ROUNDS - 1):
-    starts = _pick(told._replace(belief=believed), stream)
+    starts = _pick(begin._replace(belief=believed), stream)
     _, after = _alone(trained, config, instances, starts, part, options)
     learnt = jax.tree.map(lambda a, b: _sums(a - b, stream, len(subjects)), after, starts.belief)
     believed = jax.tree.map(lambda a, b: a + b, first, learnt)
-  return _alone(trained, config, instances, _pick(told._replace(belief=believed), stream), part, options)[0]
+  return _alone(trained, config, instances, _pick(begin._replace(belief=believed), stream), part, options)[0]
 
 
 def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
@@ -260,8 +260,8 @@ def _sums(values: np.ndarray, stream: np.ndarray, count: int) -> np.ndarray:
 def _online(trained: Trained, config: AdaptConfig, instances, names, stream, subjects, state_dir, unfinished, options):
   """Streams of similar length side by side: outputs by row, and how many instances they had seen before."""
   made, variables, key = build(trained, config), trained.variables, jax.random.key(config.seed)
-  told, states, outputs = known(trained, config, subjects), {}, {}
-  like = made.init(variables, _pick(told, 0)), 0
+  start, states, outputs = known(trained, config, subjects), {}, {}
+  like = made.init(variables, _pick(start, 0)), 0
   described, call = {}, {}
   if state_dir or unfinished:
     described = {**fingerprint(trained, config), "model": checkpoint.digest(variables)}
@@ -270,7 +270,7 @@ def _online(trained: Trained, config: AdaptConfig, instances, names, stream, sub
     states, _ = saved.load(state_dir, like, described)
   before = {name: int(seen) for name, (_, seen) in states.items()}
   members = sorted((np.flatnonzero(stream == s) for s in np.unique(stream)), key=len, reverse=True)
-  at_once, together = _sizes(trained, config, instances, told, len(members), options["sharding"])
+  at_once, together = _sizes(trained, config, instances, start, len(members), options["sharding"])
   if unfinished:
     call = described | {"instances": checkpoint.digest((instances, stream, before))}
     done, outputs = saved.load(unfinished, like, call)
@@ -281,7 +281,7 @@ def _online(trained: Trained, config: AdaptConfig, instances, names, stream, sub
     if finished[rows[0][0]]:
       continue
     called = [names[stream[r[0]]] for r in rows]
-    begins = [states.get(n) or (made.init(variables, _pick(told, stream[r[0]])), 0) for n, r in zip(called, rows)]
+    begins = [states.get(n) or (made.init(variables, _pick(start, stream[r[0]])), 0) for n, r in zip(called, rows)]
     results, ends = adapters.online(
       made,
       variables,
@@ -317,7 +317,7 @@ def _pieces(members: Sequence[np.ndarray], at_once: int, every: int) -> Iterator
       yield [r[start : start + every] for r in together if len(r) > start]
 
 
-def _sizes(trained: Trained, config: AdaptConfig, instances, told, count: int, sharding: NamedSharding | None):
+def _sizes(trained: Trained, config: AdaptConfig, instances, starts, count: int, sharding: NamedSharding | None):
   """(chunk, together): how many instances or streams a dispatch holds, and how many of them one program batches."""
   devices, second = 1 if sharding is None else sharding.num_devices, config.optimizer == "gauss_newton"
   streams, cpu = MODES[config.mode].streams and config.mode != "video", jax.default_backend() == "cpu"
@@ -325,7 +325,7 @@ def _sizes(trained: Trained, config: AdaptConfig, instances, told, count: int, s
     chunk = 16 if streams else SOLVED
     together = chunk if second else TOGETHER if config.num_steps == 1 and not streams else 1
   else:
-    chunk = chunks.automatic(build(trained, config), trained.variables, _pick(instances, 0), _pick(told, 0))
+    chunk = chunks.automatic(build(trained, config), trained.variables, _pick(instances, 0), _pick(starts, 0))
     together = chunk
   chunk = chunk if config.chunk is None else -(-config.chunk // devices)
   while chunk > 1 and chunk // 2 * devices >= count:

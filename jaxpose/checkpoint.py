@@ -145,17 +145,17 @@ def _readable(workdir: str, step: int) -> Iterator[None]:
 
 def choose(workdir: str, which: str | int = "best") -> int:
   """The step of the "best", the "latest", or a given checkpoint; a FileNotFoundError says what there is."""
-  found = steps(workdir)
-  if not found:
+  saved = steps(workdir)
+  if not saved:
     raise FileNotFoundError(f"no checkpoint under {workdir!r}; train first: jaxpose train --workdir={workdir} ...")
   if which == "latest":
-    return found[-1]
+    return saved[-1]
   if which == "best":
     with _manager(workdir, 1) as manager:
       best = manager.best_step()
-    return found[-1] if best is None else best
-  if int(which) not in found:
-    raise FileNotFoundError(f"no checkpoint of step {which} under {workdir!r}; there are {found}")
+    return saved[-1] if best is None else best
+  if int(which) not in saved:
+    raise FileNotFoundError(f"no checkpoint of step {which} under {workdir!r}; there are {saved}")
   return int(which)
 
 

@@ -81,11 +81,11 @@ def _architecture(state: State) -> dict[str, Any]:
       f"the names start {list(state)[:5]}"
     )
   numbers = [{int(m[2]) for k in state if (m := _BLOCK.match(k)) and m[1] == stage} for stage in resnet.STAGES]
-  numbers = numbers[: max(i + 1 for i, found in enumerate(numbers) if found)]
-  for stage, found in zip(resnet.STAGES, numbers):
+  numbers = numbers[: max(i + 1 for i, present in enumerate(numbers) if present)]
+  for stage, present in zip(resnet.STAGES, numbers):
     # A name may claim any block: the first that is absent is among the first len(found) + 1.
-    absent = next(i for i in range(len(found) + 1) if i not in found)
-    if absent < max(len(found), 1):
+    absent = next(i for i in range(len(present) + 1) if i not in present)
+    if absent < max(len(present), 1):
       raise ValueError(f"no weights of a whole ResNet: block {stage}.{absent} is missing")
   return {"blocks": tuple(map(len, numbers)), "bottleneck": "layer1.0.conv3.weight" in state, "width": first[0]}
 

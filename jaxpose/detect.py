@@ -118,8 +118,8 @@ def of_run(workdir: str | os.PathLike) -> Detector:
   def look(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pictures = np.stack([_window(image, box, crop.size) for box in boxes])[:, None]
     wide = {port: np.repeat(value, len(boxes), 0) for port, value in lens.items()}
-    found = graphs.call(graph, trained.variables, images=pictures, **wide)
-    points, certain = np.asarray(found["keypoints_2d"])[:, 0], np.asarray(found["confidence"])[:, 0]
+    detected = graphs.call(graph, trained.variables, images=pictures, **wide)
+    points, certain = np.asarray(detected["keypoints_2d"])[:, 0], np.asarray(detected["confidence"])[:, 0]
     return boxes[:, None, :2] + (points / crop.size - 0.5) * boxes[:, None, 2:], certain
 
   def surest(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,13 +147,13 @@ def of_run(workdir: str | os.PathLike) -> Detector:
 def _windows(image: np.ndarray) -> np.ndarray:
   """Squares [N, 3] that cover an image, x and y of the middle and the side: of all of it, and of parts."""
   height, width, _ = image.shape
-  found = []
+  windows = []
   for share in _SHARES:
     side = share * max(height, width)
     across = [np.linspace(min(side, n) / 2, n - min(side, n) / 2, 1 + int(np.ceil(2 * n / side - 2 + 1e-6)))
               if side < n else np.array([n / 2]) for n in (width, height)]  # fmt: skip
-    found += [(x, y, side) for y in across[1] for x in across[0]]
-  return np.array(found)
+    windows += [(x, y, side) for y in across[1] for x in across[0]]
+  return np.array(windows)
 
 
 def _window(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:

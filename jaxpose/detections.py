@@ -29,15 +29,15 @@ def detect(graph: InferenceGraph, variables: Any, clips: Sequence[Clip], *, flip
   evaluate.check_skeletons(clips, graph.codec)
   rows = evaluate.cut(clips)
   run = functools.partial(_run, variables, graph=graph, flip=flip)
-  found = evaluate.in_batches(run, graphs.check(graph, evaluate.inputs_of(graph, rows)), _BATCH)
-  points, certain = (evaluate.scatter(clips, rows, found[name]) for name in ("keypoints_2d", "confidence"))
+  detected = evaluate.in_batches(run, graphs.check(graph, evaluate.inputs_of(graph, rows)), _BATCH)
+  points, certain = (evaluate.scatter(clips, rows, detected[name]) for name in ("keypoints_2d", "confidence"))
   return [c.replace(keypoints_2d=p, confidence=s) for c, p, s in zip(clips, points, certain)]
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "flip"))
 def _run(variables, arrays, *, graph: InferenceGraph, flip: bool):
-  found = (lift.flipped(graph) if flip else graph).run(variables, arrays)
-  return {name: found[name] for name in ("keypoints_2d", "confidence")}
+  outputs = (lift.flipped(graph) if flip else graph).run(variables, arrays)
+  return {name: outputs[name] for name in ("keypoints_2d", "confidence")}
 
 
 def by_runs(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
@@ -57,14 +57,14 @@ def by_runs(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
       f"each of the detectors {', '.join(data.detectors)} was trained on {clips[owner.index(-1)].sequence!r} itself; "
       "train one for each fold, without it: config.train.exclude"
     )
-  found: list[Clip] = list(clips)
+  detected: list[Clip] = list(clips)
   for number, run in enumerate(trained):
     mine = [i for i, o in enumerate(owner) if o == number]
     if not mine:
       continue
     for i, clip in zip(mine, detect(run.method.graphs["detect"], run.variables, [clips[i] for i in mine], flip=True)):
-      found[i] = clip.replace(confidence=np.clip(clip.confidence, 0, 1))
-  return found
+      detected[i] = clip.replace(confidence=np.clip(clip.confidence, 0, 1))
+  return detected
 
 
 def _has_seen(run: Trained, data: DataConfig, clip: Clip) -> bool:

@@ -52,13 +52,13 @@ def cut(
   for number, clip in enumerate(clips):
     last = max(len(clip) - window, 0)
     starts = np.unique(np.minimum(np.arange(0, last + window, window - overlap), last))
-    own = starts[:, None] + np.arange(window)
-    here, own = own < len(clip), np.minimum(own, len(clip) - 1)
+    taken = starts[:, None] + np.arange(window)
+    here, taken = taken < len(clip), np.minimum(taken, len(clip) - 1)
     if valid_only:
-      here, own = (x[clip.valid[own].any(1)] for x in (here, own))
-    frames.append(own + offset)
+      here, taken = (x[clip.valid[taken].any(1)] for x in (here, taken))
+    frames.append(taken + offset)
     present.append(here)
-    owners.append(np.full(len(own), number))
+    owners.append(np.full(len(taken), number))
     offset += len(clip)
   frame, owner = np.concatenate(frames), np.concatenate(owners)
   cameras = jax.tree.map(lambda *x: np.stack(x), *(c.camera for c in clips))

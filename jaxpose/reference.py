@@ -46,8 +46,10 @@ def run(config: Config, data_dir: str, folder: pathlib.Path, target: str, stride
   }
   reports = {}
   for row, poses in predictions.items():
-    told: dict[str, Any] = dict(adapt=adapt if row == "adapted" else None, built=source.facts(data.dataset, data_dir))
-    reports[row] = runs.score(trained, name, data, clips, poses, **told)
+    options: dict[str, Any] = dict(
+      adapt=adapt if row == "adapted" else None, built=source.facts(data.dataset, data_dir)
+    )
+    reports[row] = runs.score(trained, name, data, clips, poses, **options)
   four_rows.pictures(str(folder), clips, predictions, reports)
   lines = [line for line in metric_writer.read(workdir) if "train/loss" in line]
   plot.curves({"loss": ([x["step"] for x in lines], [x["train/loss"] for x in lines])}, folder / "curves.png")
@@ -57,12 +59,12 @@ def run(config: Config, data_dir: str, folder: pathlib.Path, target: str, stride
 def collected(config: Config, seeds: Mapping[int, Mapping[str, dict[str, Any]]]) -> dict[str, Any]:
   """What is stored: the recipe, the machine, the versions, and each seed's metrics by row."""
   settings = {name: value for name, value in configs.to_dict(config).items() if name != "seed"}
-  measured = {str(seed): {row: told["metrics"] for row, told in reports.items()} for seed, reports in seeds.items()}
+  measured = {str(seed): {row: result["metrics"] for row, result in reports.items()} for seed, reports in seeds.items()}
   frames = {report["fingerprint"]["scored_sha256"] for reports in seeds.values() for report in reports.values()}
   machine = {"platform": platform.platform(), "processor": _processor(), "device": jax.devices()[0].device_kind}
   versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-  told = dict(recipe=settings, scored=sorted(frames), machine=machine, versions=versions, seeds=measured)
-  return json.loads(json.dumps(told))
+  result = dict(recipe=settings, scored=sorted(frames), machine=machine, versions=versions, seeds=measured)
+  return json.loads(json.dumps(result))
 
 
 def _processor() -> str:
@@ -84,19 +86,19 @@ def compared(now: dict[str, Any], stored: dict[str, Any]) -> list[tuple[str, str
         f"the stored results have another {field}; give --stored= of this recipe, or --store to begin one"
       )
   same = all(now[field] == stored[field] for field in ("machine", "versions"))
-  told = []
+  verdicts = []
   for seed, rows in now["seeds"].items():
     for row, metrics in rows.items():
       before, value = stored["seeds"].get(seed, {}).get(row), metrics["mpjpe_mm"]
       if same and before is not None:
         equal = before == metrics
-        told.append(
+        verdicts.append(
           (f"seed {seed}, {row}", "bit-equal" if equal else f"{value!r} against {before['mpjpe_mm']!r}", equal)
         )
         continue
       low, high = interval([other[row]["mpjpe_mm"] for other in stored["seeds"].values()])
-      told.append((f"seed {seed}, {row}", f"{value:.2f} mm in [{low:.2f}, {high:.2f}]", low <= value <= high))
-  return told
+      verdicts.append((f"seed {seed}, {row}", f"{value:.2f} mm in [{low:.2f}, {high:.2f}]", low <= value <= high))
+  return verdicts
 
 
 def interval(values: Sequence[float | int]) -> tuple[float, float]:
@@ -142,7 +144,7 @@ def page(
     "First seed, 95 % intervals over motions": report.table(dict(reports)),
     "Scored": report.summary(reports["trained"]),
     "MPJPE in mm by seed": report.grid([["", *ROWS], *seeds]),
-    "Against stored results": "\n".join(f"{'ok ' if ok else 'NOT'} {name}: {told}" for name, told, ok in verdicts)
+    "Against stored results": "\n".join(f"{'ok ' if ok else 'NOT'} {name}: {outcome}" for name, outcome, ok in verdicts)
     or "nothing stored to compare with",
     "Machine and versions": json.dumps({**now["machine"], **now["versions"]}, indent=1),
   }

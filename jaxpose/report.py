@@ -30,7 +30,7 @@ def check_comparable(report_a: dict, report_b: dict) -> None:
   """Raises a ValueError that names each differing field, if two reports do not measure the same thing."""
   differences = fingerprint_differences(report_a["fingerprint"], report_b["fingerprint"])
   if differences:
-    lines = (f"  {field}: {_short(a)} against {_short(b)}" for field, (a, b) in differences.items())
+    lines = (f"  {field}: {_json(a)} against {_json(b)}" for field, (a, b) in differences.items())
     raise ValueError(
       "these reports are not comparable, their fingerprints differ in\n"
       + "\n".join(lines)
@@ -41,8 +41,8 @@ def check_comparable(report_a: dict, report_b: dict) -> None:
 def seen_differently(report_a: dict, report_b: dict) -> str:
   """One line on what the model of one report saw and the other's did not; empty where they saw the same."""
   a, b = report_a["fingerprint"], report_b["fingerprint"]
-  told = [f"{f} {a.get(f, 'not known')} against {b.get(f, 'not known')}" for f in SEEN_FIELDS if a.get(f) != b.get(f)]
-  return f"The models saw different things of the same frames: {', '.join(told)}." if told else ""
+  apart = [f"{f} {a.get(f, 'not known')} against {b.get(f, 'not known')}" for f in SEEN_FIELDS if a.get(f) != b.get(f)]
+  return f"The models saw different things of the same frames: {', '.join(apart)}." if apart else ""
 
 
 def write_json(path: str | os.PathLike, report: dict) -> None:
@@ -130,9 +130,13 @@ def summary(report: dict) -> str:
   )
 
 
-def _short(value) -> str:
-  text = json.dumps(value, default=str)
-  return text if len(text) <= 100 else text[:97] + "..."
+def _json(value: object) -> str:
+  return short(json.dumps(value, default=str), 100)
+
+
+def short(text: str, length: int) -> str:
+  """The text, cut to `length` characters."""
+  return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _first_unfit(value, where: str = "report") -> str:

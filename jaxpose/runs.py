@@ -257,8 +257,8 @@ def report(
 ) -> dict[str, Any]:
   """The report of a task's predictions, and of how long they took."""
   spread = _spread(trained, task.clips, adapt) if task.protocol == many.MANY.name else {}
-  told: dict[str, Any] = dict(protocol=task.protocol, flip=flip, adapt=adapt, built=task.built)
-  scored = score(trained, task.name, task.data, task.clips, predictions, **told)
+  options: dict[str, Any] = dict(protocol=task.protocol, flip=flip, adapt=adapt, built=task.built)
+  scored = score(trained, task.name, task.data, task.clips, predictions, **options)
   if spread:
     scored["fingerprint"]["oracles"] = sorted({*scored["fingerprint"]["oracles"], many.ORACLE})
   if "instances_before" in timing:

@@ -150,14 +150,14 @@ def _is_done(file: pathlib.Path, wanted: dict[str, Any]) -> bool:
 
 def _differences(there: dict[str, Any], here: dict[str, Any], where: str = "") -> str:
   """Where two descriptions differ, as "field: A against B"; empty where they do not."""
-  told = []
+  apart = []
   for name in (n for n in here if n not in _PLACES):
     a, b = there.get(name), here[name]
     if isinstance(a, dict) and isinstance(b, dict):
-      told.append(_differences(a, {**dict.fromkeys(a), **b}, f"{where}{name}."))
+      apart.append(_differences(a, {**dict.fromkeys(a), **b}, f"{where}{name}."))
     elif a != b:
-      told.append(f"{where}{name}: {json.dumps(a)[:80]} against {json.dumps(b)[:80]}")
-  return "; ".join(filter(None, told))
+      apart.append(f"{where}{name}: {json.dumps(a)[:80]} against {json.dumps(b)[:80]}")
+  return "; ".join(filter(None, apart))
 
 
 def collect(files: Sequence[pathlib.Path], workdir: str = "", data_dir: str = "") -> dict[str, Any]:
@@ -189,10 +189,10 @@ def collect(files: Sequence[pathlib.Path], workdir: str = "", data_dir: str = ""
     raise ValueError(f"the run or the data are no longer those of the shards: {problems}")
   poses: dict[int, np.ndarray] = {}
   for described, clips, frames in read.values():
-    own = np.flatnonzero(of_clips(task.clips, first["shards"], config.stream) == described["shard"]).tolist()
-    if clips.tolist() != own or len(frames) != sum(len(task.clips[c]) for c in own):
+    mine = np.flatnonzero(of_clips(task.clips, first["shards"], config.stream) == described["shard"]).tolist()
+    if clips.tolist() != mine or len(frames) != sum(len(task.clips[c]) for c in mine):
       raise ValueError(f"shard {described['shard']} does not hold the poses of its clips; adapt it once more")
-    poses |= dict(zip(own, np.split(frames, np.cumsum([len(task.clips[c]) for c in own])[:-1])))
+    poses |= dict(zip(mine, np.split(frames, np.cumsum([len(task.clips[c]) for c in mine])[:-1])))
   timing = _sum([described["timing"] for described, _, _ in read.values()])
   report = runs.report(trained, task, [poses[c] for c in range(len(task.clips))], timing, adapt=config)
   environments = [described["environment"] for described, _, _ in read.values()]

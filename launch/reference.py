@@ -49,7 +49,7 @@ def main() -> None:
   verdicts = reference.compared(now, reference.read(_STORED.value)) if _STORED.value and not _STORE.value else []
   reference.page(folder / "index.html", now, seeds[0], verdicts, folder / "seed_0", build.table(built))
   print(report.table(seeds[0]))
-  print("\n".join(f"{'ok' if ok else 'NOT ok'}  {name}: {told}" for name, told, ok in verdicts))
+  print("\n".join(f"{'ok' if ok else 'NOT ok'}  {name}: {text}" for name, text, ok in verdicts))
   app.following(f"open {folder / 'index.html'}")
   if not all(ok for _, _, ok in verdicts):
     raise ValueError(f"{_OUTPUT.value} differs from what is stored in {_STORED.value}")

@@ -47,7 +47,7 @@ FIGURES = {
     "prior_m": Sweep("prior_m", "expected error of the lifter (m)", dict.fromkeys(SOLVED, (0.05, 0.1, 0.15, 0.3))),
   },
 }
-SWEEPS = {key: sweep for own in FIGURES.values() for key, sweep in own.items()}
+SWEEPS = {key: sweep for figure in FIGURES.values() for key, sweep in figure.items()}
 
 
 def own_value(name: str, sweep: Sweep) -> float:
@@ -110,8 +110,8 @@ def _sweep(study: Study, sweep: Sweep) -> dict[str, Any]:
 
 
 def _point(study: Study, wanted: list[Cell]) -> dict[str, Any]:
-  found = [cells.load(study, one) for one in wanted]
-  metrics = [f["metrics"] for f in found]
+  loaded = [cells.load(study, one) for one in wanted]
+  metrics = [f["metrics"] for f in loaded]
   mean = {m: None if None in metrics else float(np.mean([x[m] for x in metrics])) for m in METRICS}
   return {**mean, "cells": [cells.key(study, one) for one in wanted]}
 

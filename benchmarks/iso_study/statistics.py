@@ -49,7 +49,7 @@ def interval(draws: Float[np.ndarray, " R"], level: float = 0.95) -> list[float]
 
 
 def compare(
-  own: Float[np.ndarray, "K S"],
+  row: Float[np.ndarray, "K S"],
   other: Float[np.ndarray, "K S"],
   frames: Shaped[np.ndarray, " S"],
   clusters: Sequence[str],
@@ -64,27 +64,27 @@ def compare(
   seeds is worse, "sequences", "worse_pairs", "pairs"}. The intervals are None where there is nothing to resample: one
   seed of one motion. With few seeds a percentile interval is too narrow: 5 seeds alone would cover about 84 %, not 95.
   """
-  both = np.stack([own, other], -1)
+  both = np.stack([row, other], -1)
   a, b = average(both, frames)
   result: dict[str, Any] = {"difference": float(a - b), "ratio": float(a / b)}
   bounds: list[Any] = [None, None]
-  if len(own) > 1 or len(set(clusters)) > 1:
+  if len(row) > 1 or len(set(clusters)) > 1:
     draws = resample(both, frames, clusters, seed=seed, resamples=resamples)
     bounds = [interval(draws[:, 0] - draws[:, 1]), interval(draws[:, 0] / draws[:, 1])]
-  worse = (other - own) if higher_is_better else (own - other)
+  worse = (other - row) if higher_is_better else (row - other)
   return {
     **result,
     "difference_interval": bounds[0],
     "ratio_interval": bounds[1],
     "worse_sequences": int((worse.mean(0) > 0).sum()),
-    "sequences": own.shape[1],
+    "sequences": row.shape[1],
     "worse_pairs": int((worse > 0).sum()),
-    "pairs": own.size,
+    "pairs": row.size,
   }
 
 
 def worse_groups(
-  own: Float[np.ndarray, "K S"],
+  row: Float[np.ndarray, "K S"],
   other: Float[np.ndarray, "K S"],
   frames: Shaped[np.ndarray, " S"],
   labels: Sequence[str],
@@ -94,7 +94,7 @@ def worse_groups(
   labels: the group of each sequence.
   """
   names, group = np.unique(labels, return_inverse=True)
-  change = np.bincount(group, (own - other).mean(0) * np.asarray(frames, float))
+  change = np.bincount(group, (row - other).mean(0) * np.asarray(frames, float))
   return int((change > 0).sum()), len(names)
 
 

@@ -52,24 +52,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = epath.Path(dl_manager.manual_dir)
     packed = lambda name: "annotations" in name and name.lower().endswith(".zip")  # noqa: E731
-    found = sources.files(folder, None, (".json", *still_images.SUFFIXES), self, packed)
+    raw = sources.files(folder, None, (".json", *still_images.SUFFIXES), self, packed)
     skipped = self.info.metadata["skipped"]
-    files = sources.chosen(found, _FILE, skipped)
+    files = sources.chosen(raw, _FILE, skipped)
     if not files:
       raise ValueError(f"{folder} holds no person_keypoints_train2017.json, nor one of val2017")
     paths: dict[str, str] = {}
-    for name in found:
+    for name in raw:
       paths.setdefault(pathlib.PurePosixPath(name).name, name)
     people: dict[str, list[Mapping[str, Any]]] = {}
     wanted: dict[str, list[str]] = {}
     for (part,), name in files.items():
-      by_image = _people(source.parse_json(found[name].read_bytes(), name), name)
+      by_image = _people(source.parse_json(raw[name].read_bytes(), name), name)
       wanted.setdefault(_SPLITS[part], []).extend(image for image in by_image if image not in people)
       people |= {image: entries for image, entries in by_image.items() if image not in people}
 
     def read(image: str) -> list[Clip]:
       path = paths.get(image)
-      size, encoded = still_images.look_up(None if path is None else found[path], path or image, self._images)
+      size, encoded = still_images.look_up(None if path is None else raw[path], path or image, self._images)
       return [self._clip(entry, path or image, size, encoded) for entry in people[image]]
 
     return sources.splits({k: v for k, v in wanted.items() if v}, read, skipped, to_example=features.clip_to_example)

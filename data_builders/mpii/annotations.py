@@ -108,7 +108,7 @@ def validation(entries: Any, name: str) -> dict[str, np.ndarray]:
         f"{name}: entry {at} is no person with image, center and scale; is it SimpleBaseline's valid.json?"
       )
     centers.setdefault(entry["image"], []).append(np.array(values, np.float64) - (0.5, 0.5, 0))
-  return {image: np.stack(found) for image, found in centers.items()}
+  return {image: np.stack(places) for image, places in centers.items()}
 
 
 def _structs(value: Any) -> list[Mapping[str, Any]]:

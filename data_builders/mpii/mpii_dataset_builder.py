@@ -62,20 +62,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     folder = None if self._archive is not None else epath.Path(dl_manager.manual_dir)
-    found = sources.files(folder, self._archive, (".mat", ".json", *still_images.SUFFIXES), self)
+    raw = sources.files(folder, self._archive, (".mat", ".json", *still_images.SUFFIXES), self)
     skipped = self.info.metadata["skipped"]
-    names = list(sources.chosen(found, _FILE, skipped).values())
+    names = list(sources.chosen(raw, _FILE, skipped).values())
     if not names:
       raise ValueError(f"{folder or self._archive} holds no mpii_human_pose_v1_u12_1.mat")
-    release = matlab.read(found[names[0]], ("RELEASE",), where=names[0])["RELEASE"]
+    release = matlab.read(raw[names[0]], ("RELEASE",), where=names[0])["RELEASE"]
     people: dict[str, list[annotations.Reference]] = {}
     for reference in annotations.references(release, names[0]):
       people.setdefault(reference.image, []).append(reference)
     images: dict[str, str] = {}
-    for name in found:
+    for name in raw:
       images.setdefault(pathlib.PurePosixPath(name).name, name)
 
-    held_out = _held_out(found, people, skipped)
+    held_out = _held_out(raw, people, skipped)
 
     def read(name: str) -> list[Clip]:
       image = name.removeprefix("valid/")
@@ -83,16 +83,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       references = [r for r in people[image] if (r.number in chosen) == (name != image)]
       if self._images == "crops":  # without a scale there is no box to crop
         references = [r for r in references if annotations.person(r).scale > 0]
-      return [self._clip(reference, found, images.get(image)) for reference in references]
+      return [self._clip(reference, raw, images.get(image)) for reference in references]
 
     train = [i for i, r in people.items() if r[0].train and len(held_out.get(i, ())) < len(r)]
     test = [i for i, r in people.items() if not r[0].train]
     wanted = {"train": train, "valid": [f"valid/{i}" for i in held_out], "test": test}
     return sources.splits({k: v for k, v in wanted.items() if v}, read, skipped, to_example=features.clip_to_example)
 
-  def _clip(self, reference: annotations.Reference, found: sources.Files, image: str | None) -> Clip:
+  def _clip(self, reference: annotations.Reference, files: sources.Files, image: str | None) -> Clip:
     person = annotations.person(reference)
-    path = None if image is None else found[image]
+    path = None if image is None else files[image]
     size, encoded = still_images.look_up(path, image or reference.image, self._images)
     clip = still_images.clip(
       annotations.SKELETON,
@@ -124,13 +124,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def _held_out(
-  found: sources.Files, people: dict[str, list[annotations.Reference]], skipped: dict[str, str]
+  files: sources.Files, people: dict[str, list[annotations.Reference]], skipped: dict[str, str]
 ) -> dict[str, set[int]]:
   """{image: numbers of its people that valid.json, if it is there, holds out of training}, in the file's order."""
-  names = list(sources.chosen(found, _VALID, skipped).values())
+  names = list(sources.chosen(files, _VALID, skipped).values())
   if not names:
     return {}
-  listed = annotations.validation(source.parse_json(found[names[0]].read_bytes(), names[0]), names[0])
+  listed = annotations.validation(source.parse_json(files[names[0]].read_bytes(), names[0]), names[0])
   numbers: dict[str, set[int]] = {}
   for image, places in listed.items():
     there = [(r.number, annotations.person(r)) for r in people.get(image, ()) if r.train]

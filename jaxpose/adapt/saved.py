@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpose import checkpoint
+from jaxpose import checkpoint, report
 
 State = tuple[Any, int]  # an adapter's state, and how many instances it has seen
 
@@ -33,14 +33,15 @@ def load(folder: str, like: State, settings: Mapping[str, Any]) -> tuple[dict[st
   like: a stream's state with the shapes of this run. Raises a ValueError that names what differs, if the streams were
   adapted with other settings or are of another shape.
   """
-  found = checkpoint.restore_state(folder)
-  if found is None:
+  restored = checkpoint.restore_state(folder)
+  if restored is None:
     return {}, {}
-  arrays, described = found
+  arrays, described = restored
   stored = described["settings"]
   differing = [n for n in {**stored, **settings} if stored.get(n) != settings.get(n)]
   if differing:
-    values = (f"{n}: saved {_short(stored.get(n))}, now {_short(settings.get(n))}" for n in differing)
+    both = {n: [report.short(repr(values.get(n)), 40) for values in (stored, settings)] for n in differing}
+    values = (f"{n}: saved {a}, now {b}" for n, (a, b) in both.items())
     raise ValueError(
       f"the streams saved in {folder!r} were adapted in another way: {'; '.join(values)}. Go on with their settings, "
       "or choose another folder"
@@ -63,8 +64,3 @@ def names(streams: Sequence[str]) -> list[str]:
   if twice:
     raise ValueError(f"two streams are called {twice[0]!r}; a saved stream is found by its name, so give each its own")
   return list(streams)
-
-
-def _short(value: Any) -> str:
-  text = repr(value)
-  return text if len(text) <= 40 else f"{text[:37]}..."

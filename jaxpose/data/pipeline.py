@@ -64,9 +64,10 @@ def windows(
   for number, clip in enumerate(clips):
     usable = clip.valid | ~present[number]
     good = np.convolve(usable, np.ones(length, int), "valid") == length if len(clip) >= length else np.zeros(0, bool)
-    own = np.flatnonzero(good)[::stride] if length == 1 else np.flatnonzero(good & (np.arange(len(good)) % stride == 0))
-    starts.append(own + offset)
-    owners.append(np.full(len(own), number))
+    every = np.flatnonzero(good)
+    begins = every[::stride] if length == 1 else every[every % stride == 0]
+    starts.append(begins + offset)
+    owners.append(np.full(len(begins), number))
     offset += len(clip)
   start = np.concatenate(starts).astype(np.int32)
   if not len(start):

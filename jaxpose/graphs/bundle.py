@@ -90,10 +90,10 @@ def write(folder: str | os.PathLike, trained: Trained, chosen: Recipe) -> int:
   graph = build(trained, chosen)
   variables = lifters.parts(trained.variables, *graph.parts)
   arrays = example(graph)
-  told = {"run": {**experiment.describe(trained), "step": trained.step}, **_told(chosen)}
+  described = {"run": {**experiment.describe(trained), "step": trained.step}, **_told(chosen)}
   files = {
     load.PROGRAM: program(graph, variables),
-    _RECIPE: (json.dumps(told, indent=1) + "\n").encode(),
+    _RECIPE: (json.dumps(described, indent=1) + "\n").encode(),
     _EXAMPLE: _npz(arrays, graphs.call(graph, variables, **load.checked(graph.inputs, arrays, graph.sizes))),
   }
   temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -126,10 +126,10 @@ def read(folder: str | os.PathLike) -> tuple[Trained, Recipe]:
   """The run, as far as its graph needs it, and the recipe of a folder."""
   folder = pathlib.Path(folder)
   try:
-    told = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
-    adapt: dict[str, Any] = {**told["adapt"], "groups": tuple(told["adapt"]["groups"])} if told["adapt"] else {}
-    chosen = recipe(told["graph"], told["flip"], AdaptConfig(**adapt) if adapt else None)
-    described, step = told["run"], int(told["run"]["step"])
+    stored = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
+    adapt: dict[str, Any] = {**stored["adapt"], "groups": tuple(stored["adapt"]["groups"])} if stored["adapt"] else {}
+    chosen = recipe(stored["graph"], stored["flip"], AdaptConfig(**adapt) if adapt else None)
+    described, step = stored["run"], int(stored["run"]["step"])
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{folder / _RECIPE} is no recipe of a graph ({error}); export it again") from error
   restore = weights.restoring(folder / load.WEIGHTS, partial=True)

@@ -126,8 +126,8 @@ def load(folder: str | os.PathLike) -> Callable[..., dict[str, np.ndarray]]:
 
 def digest(signature: Mapping[str, Any]) -> str:
   """SHA-256 of what a signature says, but for this number itself."""
-  told = {name: value for name, value in signature.items() if name != "digest"}
-  return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+  signed = {name: value for name, value in signature.items() if name != "digest"}
+  return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
 
 
 def _signature(folder: pathlib.Path) -> dict[str, Any]:
@@ -137,8 +137,10 @@ def _signature(folder: pathlib.Path) -> dict[str, Any]:
   except ValueError as error:
     raise ValueError(f"{path} is no JSON ({error}); copy or export the folder again") from error
   if not isinstance(signature, dict) or signature.get("format") != FORMAT:
-    found = signature.get("format") if isinstance(signature, dict) else type(signature).__name__
-    raise ValueError(f"{path} has format {found!r}, expected {FORMAT}; export the folder again, or use its own load.py")
+    version = signature.get("format") if isinstance(signature, dict) else type(signature).__name__
+    raise ValueError(
+      f"{path} has format {version!r}, expected {FORMAT}; export the folder again, or use its own load.py"
+    )
   for name, kind in _FIELDS.items():
     if name not in signature or not isinstance(signature[name], kind):
       raise ValueError(f"{path} lacks {name!r}, a {getattr(kind, '__name__', kind)}; copy or export the folder again")

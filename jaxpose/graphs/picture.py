@@ -47,15 +47,15 @@ def of_images(codec: Codec, see: See, pose: Pose | None, parts: tuple[str, ...],
     rows, frames, height, width, _ = pictures.shape
     keypoints, confidence, more = see(variables, pictures.reshape(-1, height, width, 3))
     apart = lambda x: x.reshape(rows, frames, *x.shape[1:])  # noqa: E731
-    found = {"keypoints_2d": apart(keypoints), "confidence": apart(confidence)}
+    result = {"keypoints_2d": apart(keypoints), "confidence": apart(confidence)}
     if spread:
-      found["spread"] = apart(more["spread"])
+      result["spread"] = apart(more["spread"])
     if pose is None:
-      return found
+      return result
     size = jnp.broadcast_to(np.array([[width, height]], np.float32), (rows, 2))
-    batch = graphs.batch_of({**found, "focal": arrays["focal"], "center": arrays["center"], "size": size})
+    batch = graphs.batch_of({**result, "focal": arrays["focal"], "center": arrays["center"], "size": size})
     positions = lift.decode(codec, pose(variables, batch, jax.tree.map(apart, more)), batch)
-    return {**found, "positions": positions}
+    return {**result, "positions": positions}
 
   def both(variables: Variables, arrays: Arrays) -> dict[str, Any]:
     width = arrays["images"].shape[-2]
@@ -100,21 +100,21 @@ def _run(variables: Variables, arrays: Arrays, *, graph: InferenceGraph, crop: C
   chunk = min(_CHUNK, rows)
   count = -(-rows // chunk)
   index = np.minimum(np.arange(count * chunk), rows - 1).reshape(count, chunk)
-  found = jax.lax.map(
+  result = jax.lax.map(
     lambda part: _chunk(variables, part, graph=graph, crop=crop),
     jax.tree.map(lambda x: jnp.asarray(x)[index], dict(arrays)),
   )
-  return jax.tree.map(lambda x: x.reshape(count * chunk, *x.shape[2:])[:rows], found)
+  return jax.tree.map(lambda x: x.reshape(count * chunk, *x.shape[2:])[:rows], result)
 
 
 def _chunk(variables: Variables, arrays: Arrays, *, graph: InferenceGraph, crop: Crop) -> dict[str, Any]:
   batch = graphs.batch_of(arrays)
   seen = images.render(batch, None, crop, graph.codec.skeleton)
   lens = {port.name: getattr(seen["camera"], port.name) for port in _LENS if graph.takes(port.name)}
-  found = graph.run(variables, {"images": seen["images"], **lens})
-  found["keypoints_2d"] = images.uncropped(found["keypoints_2d"], seen["camera"], seen["turn"], batch["camera"])
-  if "spread" in found:
-    found["spread"] = found["spread"] * (batch["camera"].focal / seen["camera"].focal).mean(-1)[:, None, None]
-  if "positions" in found:
-    found["positions"] = einsum("bji,btkj->btki", seen["turn"], found["positions"])
-  return found
+  result = graph.run(variables, {"images": seen["images"], **lens})
+  result["keypoints_2d"] = images.uncropped(result["keypoints_2d"], seen["camera"], seen["turn"], batch["camera"])
+  if "spread" in result:
+    result["spread"] = result["spread"] * (batch["camera"].focal / seen["camera"].focal).mean(-1)[:, None, None]
+  if "positions" in result:
+    result["positions"] = einsum("bji,btkj->btki", seen["turn"], result["positions"])
+  return result

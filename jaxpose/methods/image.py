@@ -120,8 +120,8 @@ def _see(
   variables: Variables, pictures: Float[Array, "N H W 3"], *, network: ImageModel, read: Readout
 ) -> tuple[Array, Array, dict[str, Array]]:
   """Keypoints [N, J, 2] in pixels, confidence [N, J], and features, with the keypoints' spread where there is one."""
-  own, size = lifters.part(variables, "image"), (pictures.shape[2], pictures.shape[1])
-  output, features, _ = _apply(network, own, pictures, False)
+  weights, size = lifters.part(variables, "image"), (pictures.shape[2], pictures.shape[1])
+  output, features, _ = _apply(network, weights, pictures, False)
   keypoints, confidence = read.decode(output, size)
   more = {"features": features}
   if read.spread is not None:
@@ -161,19 +161,19 @@ def _loss(
   flat = lambda x: jnp.asarray(x).reshape(-1, *x.shape[2:])  # noqa: E731
   pictures, keypoints = flat(seen["images"]), flat(seen["keypoints_2d"])
   size = pictures.shape[2], pictures.shape[1]
-  own = lifters.part(variables, "image")
-  output, features, image_state = _apply(network, own, pictures, True)
+  weights = lifters.part(variables, "image")
+  output, features, image_state = _apply(network, weights, pictures, True)
   state = {"image": image_state}
 
   labelled = flat(seen["valid"])[:, None] & (flat(seen["confidence"]) > 0)
   keypoints = jnp.where(labelled[..., None], keypoints, 0)
   in_2d = objectives.masked_mean(read.loss(output, read.target(keypoints, output, size)), labelled)
-  found, certain = read.decode(output, size)
-  error = jnp.linalg.norm(jax.lax.stop_gradient(found) - keypoints, axis=-1)
+  read_out, certain = read.decode(output, size)
+  error = jnp.linalg.norm(jax.lax.stop_gradient(read_out) - keypoints, axis=-1)
   metrics = {"keypoint_error_px": objectives.masked_mean(error, labelled), "supervised_2d": in_2d}
   total = weight_2d * in_2d
   if pose is not None:
-    observed = _observed(seen, found.reshape(shape), certain.reshape(shape[:-1]), coupling)
+    observed = _observed(seen, read_out.reshape(shape), certain.reshape(shape[:-1]), coupling)
     if coupling == "direct":
       assert isinstance(pose, Direct)
       points, more = lifters.apply(pose, variables, "pose", features, True, dropout_key)
@@ -195,14 +195,14 @@ def _loss(
   return total, (metrics, {c: {**variables[c], **kept.get(c, {})} for c in variables if c != "params"})
 
 
-def _observed(seen: Batch, found: Array, certain: Array, coupling: str) -> dict[str, Any]:
+def _observed(seen: Batch, points: Array, certain: Array, coupling: str) -> dict[str, Any]:
   """The batch with the keypoints that the pose is lifted from."""
   if coupling == "gt":
     return dict(seen)
   if coupling != "soft":
-    found = jax.lax.stop_gradient(found)
+    points = jax.lax.stop_gradient(points)
   confidence = jnp.maximum(jax.lax.stop_gradient(certain), _LEAST)
-  return {**seen, "keypoints_2d": found, "confidence": confidence}
+  return {**seen, "keypoints_2d": points, "confidence": confidence}
 
 
 def _by_collection(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

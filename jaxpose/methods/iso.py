@@ -126,13 +126,13 @@ def _loss(
   inputs = method.encode(codec, batch)
   features, trunk = lifters.apply(lifter.trunk, variables, "trunk", inputs, True, trunk_key)
   outputs, head = lifters.apply(lifter.head, variables, "head", features, True, head_key)
-  lifted, own = lifters.apply(lifter.head, variables, "self_supervised_head", features, True, own_key)
+  lifted, second_state = lifters.apply(lifter.head, variables, "self_supervised_head", features, True, own_key)
   supervision, metrics = fit(outputs, batch)
   up = codec.up(batch["keypoints_2d"], batch["camera"], batch["confidence"])
   generator, discriminator, more = terms(
     variables, inputs, projection_key, outputs=lifted, valid=batch["valid"], up=up, train=True
   )
-  state = {"trunk": trunk, "head": head, "self_supervised_head": own}
+  state = {"trunk": trunk, "head": head, "self_supervised_head": second_state}
   kept = {c: {n: s[c] for n, s in state.items() if c in s} for c in variables if c != "params"}
   return supervision + weight * generator + discriminator, ({**metrics, **more}, kept)
 

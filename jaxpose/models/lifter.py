@@ -57,11 +57,11 @@ def apply(
 
   In training, `key` feeds dropout, and normalisation uses the batch; the caller decides whether to keep the statistics.
   """
-  own = part(variables, name)
+  weights = part(variables, name)
   if not train:
-    return jnp.asarray(module.apply(own, x, train=False)), {c: v for c, v in own.items() if c != "params"}
-  changing = [c for c in own if c != "params"]
-  output, state = module.apply(own, x, train=True, rngs={"dropout": key}, mutable=changing)
+    return jnp.asarray(module.apply(weights, x, train=False)), {c: v for c, v in weights.items() if c != "params"}
+  changing = [c for c in weights if c != "params"]
+  output, state = module.apply(weights, x, train=True, rngs={"dropout": key}, mutable=changing)
   return output, dict(state)
 
 

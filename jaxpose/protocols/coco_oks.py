@@ -80,8 +80,8 @@ def _images(annotations: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
   if not isinstance(annotations, Mapping) or not annotations.get("images"):
     raise ValueError("the annotations have no images; expected COCO's file of people as a dict")
   people: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in annotations["images"]}
-  found: dict[Any, list[Mapping[str, Any]]] = {image: [] for image in people}
-  given = (("annotation", annotations.get("annotations", ()), people), ("result", results, found))
+  detections: dict[Any, list[Mapping[str, Any]]] = {image: [] for image in people}
+  given = (("annotation", annotations.get("annotations", ()), people), ("result", results, detections))
   for kind, entries, by_image in given:
     for at, entry in enumerate(entries):
       if entry.get("category_id", 1) != 1:
@@ -90,7 +90,7 @@ def _images(annotations: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
         raise ValueError(f"{kind} {at} is of image {entry.get('image_id')!r}, which the annotations do not list")
       _check(entry, f"{kind} {at}", ("area", "bbox", "num_keypoints") if kind == "annotation" else ("score",))
       by_image[entry["image_id"]].append(entry)
-  return [_image(people[image], found[image]) for image in sorted(people)]
+  return [_image(people[image], detections[image]) for image in sorted(people)]
 
 
 def _check(entry: Mapping[str, Any], where: str, fields: Sequence[str]) -> None:
@@ -103,10 +103,11 @@ def _check(entry: Mapping[str, Any], where: str, fields: Sequence[str]) -> None:
       raise ValueError(f"{where}: {field} is {str(entry[field])[:80]}; expected {size} finite numbers")
 
 
-def _image(people: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> _Image:
-  scores = np.array([entry["score"] for entry in found], np.float64)
+def _image(people: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]]) -> _Image:
+  scores = np.array([entry["score"] for entry in detections], np.float64)
   best = np.argsort(-scores, kind="mergesort")[:DETECTIONS]
-  detected = np.array([found[i]["keypoints"] for i in best], np.float64).reshape(-1, SKELETON.num_joints, 3)[..., :2]
+  listed = np.array([detections[i]["keypoints"] for i in best], np.float64)
+  detected = listed.reshape(-1, SKELETON.num_joints, 3)[..., :2]
   crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in people], bool)
   oks = np.zeros((len(best), len(people)))
   for g, entry in enumerate(people):

@@ -12,21 +12,21 @@ NAME, VERSION, THRESHOLD = "keypoints_box", 1, 0.1
 METRICS = ("pck_10_box", "median_px", "mean_px")
 
 
-def score(clips: Sequence[Clip], found: Sequence[Clip]) -> dict[str, float]:
+def score(clips: Sequence[Clip], detected: Sequence[Clip]) -> dict[str, float]:
   """{"pck_10_box", "median_px", "mean_px"}: of each clip's joints in valid frames, averaged over clips by their frames.
 
   pck_10_box: per cent of joints nearer to the truth than a tenth of the box, whose side is the longer one of that of
   the true keypoints. Joints of confidence 0 in the truth are left out. Raises ValueError where no joint is left.
   """
-  _, values, frames = _per_clip(clips, found)
+  _, values, frames = _per_clip(clips, detected)
   return dict(zip(METRICS, map(float, bootstrap.average(values, frames))))
 
 
 def evaluate(
-  clips: Sequence[Clip], found: Sequence[Clip], *, facts: Mapping[str, Any], seed: int = 0
+  clips: Sequence[Clip], detected: Sequence[Clip], *, facts: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Any]:
   """`score` as a report, with intervals over motions and the fingerprint; found: `clips` with detected keypoints."""
-  kept, values, frames = _per_clip(clips, found)
+  kept, values, frames = _per_clip(clips, detected)
   clusters = [f"{c.subject}/{c.sequence}" for c in kept]
   rows = {
     c.name: {**dict(zip(METRICS, map(float, v))), "frames": int(n), "cluster": cluster, "action": c.action}
@@ -45,9 +45,9 @@ def evaluate(
   }  # fmt: skip
 
 
-def _per_clip(clips: Sequence[Clip], found: Sequence[Clip]) -> tuple[list[Clip], np.ndarray, np.ndarray]:
+def _per_clip(clips: Sequence[Clip], detected: Sequence[Clip]) -> tuple[list[Clip], np.ndarray, np.ndarray]:
   """The clips with a joint to score, their metrics [S, M] and their valid frames [S]."""
-  pairs = [(clip, *_errors(clip, other)) for clip, other in zip(clips, found)]
+  pairs = [(clip, *_errors(clip, other)) for clip, other in zip(clips, detected)]
   kept = [pair for pair in pairs if len(pair[1])]
   if not kept:
     raise ValueError("no valid frame with keypoints in these clips; check their camera rig")
@@ -55,12 +55,12 @@ def _per_clip(clips: Sequence[Clip], found: Sequence[Clip]) -> tuple[list[Clip],
   return [clip for clip, *_ in kept], values, np.array([clip.valid.sum() for clip, *_ in kept])
 
 
-def _errors(clip: Clip, found: Clip) -> tuple[np.ndarray, np.ndarray]:
+def _errors(clip: Clip, detected: Clip) -> tuple[np.ndarray, np.ndarray]:
   """Distance of each labelled joint in valid frames [n], px, and the side of the box it belongs to."""
   there = clip.confidence > 0
   points = np.where(there[..., None], clip.keypoints_2d, np.nan)
   labelled = clip.valid & there.any(-1)
-  points, there, seen = points[labelled], there[labelled], found.keypoints_2d[labelled]
+  points, there, seen = points[labelled], there[labelled], detected.keypoints_2d[labelled]
   if not len(points):
     return np.zeros(0), np.zeros(0)
   side = (np.nanmax(points, 1) - np.nanmin(points, 1)).max(-1)

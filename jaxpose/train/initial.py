@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpose import checkpoint, distributed, experiment
+from jaxpose import checkpoint, distributed, experiment, report
 from jaxpose.codec import Codec
 from jaxpose.geometry import camera as cameras
 from jaxpose.train.state import TrainState
@@ -65,9 +65,10 @@ def _check_codec(workdir: str, theirs: Codec, ours: Codec) -> None:
     pairs = {f"constant {name}": (theirs.constants.get(name), ours.constants.get(name)) for name in names}
     different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
   if different:
-    told = "; ".join(f"{name}: there {_short(a)}, here {_short(b)}" for name, (a, b) in different.items())
+    shown = {name: [report.short(str(x), 60) for x in pair] for name, pair in different.items()}
+    listed = "; ".join(f"{name}: there {a}, here {b}" for name, (a, b) in shown.items())
     raise ValueError(
-      f"init_from={workdir!r} was trained behind another codec ({told}). Use the same codec, and its constants in "
+      f"init_from={workdir!r} was trained behind another codec ({listed}). Use the same codec, and its constants in "
       f"codec_constants: jaxpose.experiment.load({workdir!r}).codec.constants"
     )
 
@@ -79,8 +80,3 @@ def _speak_alike(one: Codec, other: Codec) -> bool:
   seen = np.asarray(cameras.project(joints.astype(np.float32), camera))
   said = [(c.encode(seen, camera), c.encode_target(joints.astype(np.float32), seen, camera)) for c in (one, other)]
   return all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*said))
-
-
-def _short(value: Any, length: int = 60) -> str:
-  text = str(value)
-  return text if len(text) <= length else text[:length] + "..."

@@ -132,10 +132,10 @@ def _start(config: Config, workdir: str, codec: Codec, method: Method, data: Tra
   create = functools.partial(states.create, method=method, tx=tx)
   state = jax.jit(create, out_shardings=distributed.replicated(mesh))(jax.random.key(config.seed), batch)
   distributed.check_shared(workdir)
-  found = checkpoint.steps(workdir)
-  start = distributed.decided(found[-1] if found else -1)
-  found, start = start >= 0, max(start, 0)
-  if found:
+  saved = checkpoint.steps(workdir)
+  start = distributed.decided(saved[-1] if saved else -1)
+  saved, start = start >= 0, max(start, 0)
+  if saved:
     state = checkpoint.restore(workdir, start, state)
   elif config.init_from:
     state = initial.take(config.init_from, config.init_parts, state, codec)

@@ -31,14 +31,14 @@ def peak(path: str, rates: Mapping[str, float], otherwise: float) -> float:
   Not of the first: a ConfigDict sorts its keys, so that a config file cannot say which one is first. `*` stands for
   any letters, "/" among them. Raises ValueError where two patterns that match have equally many.
   """
-  found = sorted((-_literal(p), p) for p in rates if fnmatch.fnmatchcase(path, p))
-  if not found:
+  matching = sorted((-_literal(p), p) for p in rates if fnmatch.fnmatchcase(path, p))
+  if not matching:
     return otherwise
-  if len(found) > 1 and found[0][0] == found[1][0] and rates[found[0][1]] != rates[found[1][1]]:
+  if len(matching) > 1 and matching[0][0] == matching[1][0] and rates[matching[0][1]] != rates[matching[1][1]]:
     raise ValueError(
-      f"optim.rates: {found[0][1]!r} and {found[1][1]!r} both match {path!r}, and neither is longer; lengthen one"
+      f"optim.rates: {matching[0][1]!r} and {matching[1][1]!r} both match {path!r}, and neither is longer; lengthen one"
     )
-  return rates[found[0][1]]
+  return rates[matching[0][1]]
 
 
 def factors(params: Any, config: OptimConfig, labels: Callable[[Any], Any]) -> dict[str, Factor]:
@@ -56,11 +56,11 @@ def factors(params: Any, config: OptimConfig, labels: Callable[[Any], Any]) -> d
   for pattern in config.rates:
     if not any(fnmatch.fnmatchcase(path, pattern) for path in shapes):
       raise ValueError(f"optim.rates: {pattern!r} matches no parameter of the lifter; it has {_some(list(shapes))}")
-  own = {path: peak(path, config.rates, config.learning_rate) for path in shapes}
-  if not any(own.values()):
+  peaks = {path: peak(path, config.rates, config.learning_rate) for path in shapes}
+  if not any(peaks.values()):
     raise ValueError(f"optim.rates={config.rates} freeze every parameter of the lifter; leave some a rate above 0")
   decayed = _by_layer(shapes, config.layer_decay) if config.layer_decay != 1 else dict.fromkeys(shapes, 1.0)
-  return {path: rate / config.learning_rate * decayed[path] if rate else 0.0 for path, rate in own.items()}
+  return {path: rate / config.learning_rate * decayed[path] if rate else 0.0 for path, rate in peaks.items()}
 
 
 def frozen(factors: Mapping[str, Factor]) -> set[str]:
@@ -78,14 +78,14 @@ def _by_layer(shapes: Mapping[str, tuple[int, ...]], decay: float) -> dict[str, 
     )
   first = depth.get("trunk", 0)
   total = first + max((count for part, count in depth.items() if part != "trunk"), default=0)
-  found: dict[str, Factor] = {}
+  by_path: dict[str, Factor] = {}
   for path, (part, name) in owner.items():
     if name == "layers":
       number = np.arange(1, shapes[path][0] + 1) + (0 if part == "trunk" else first)
-      found[path] = (decay ** (total + 1.0 - number)).astype(np.float32).reshape(-1, *(1,) * (len(shapes[path]) - 1))
+      by_path[path] = (decay ** (total + 1.0 - number)).astype(np.float32).reshape(-1, *(1,) * (len(shapes[path]) - 1))
     else:  # the trunk's last norm stands after its layers, all else in it before them
-      found[path] = decay ** (total + 1) if part == "trunk" and name != "norm" else 1.0
-  return found
+      by_path[path] = decay ** (total + 1) if part == "trunk" and name != "norm" else 1.0
+  return by_path
 
 
 def freeze(method: Method, config: OptimConfig) -> Method:

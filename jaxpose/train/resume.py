@@ -8,6 +8,7 @@ from absl import logging
 
 import jaxpose
 from jaxpose import config as configs
+from jaxpose import report
 from jaxpose.codec import Codec
 from jaxpose.config import Config
 from jaxpose.data import pipeline
@@ -42,13 +43,14 @@ def check(workdir: str, stored: Mapping[str, Any], now: Mapping[str, Any], allow
   for name in fields:
     apart |= _differences(before[name], now[name], name)
   apart = {n: v for n, v in apart.items() if not _within(n, [f"config.{field}" for field in MOVES_NOTHING])}
-  told = {n: f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in apart.items()}
-  if refused := [n for n in told if not _within(n, allowed)]:
+  shown = {n: [report.short(repr(value), 60) for value in pair] for n, pair in apart.items()}
+  listed = {n: f"{n}: {there} there, {here} here" for n, (there, here) in shown.items()}
+  if refused := [n for n in listed if not _within(n, allowed)]:
     raise ValueError(
-      f"the run in {workdir!r} was trained in another way: {'; '.join(told[n] for n in refused)}. Give it what it had, "
-      f"choose another --workdir, or go on all the same with --allow_changed={','.join(refused)}"
+      f"the run in {workdir!r} was trained in another way: {'; '.join(listed[n] for n in refused)}. "
+      f"Give it what it had, choose another --workdir, or go on all the same with --allow_changed={','.join(refused)}"
     )
-  for text in told.values():
+  for text in listed.values():
     logging.warning("resumed with a change: %s", text)
 
 
@@ -69,8 +71,3 @@ def _equal(a: Any, b: Any, measured: bool) -> bool:
   if measured and isinstance(a, float) and isinstance(b, float):
     return abs(a - b) <= CLOSE * max(abs(a), abs(b))
   return a == b
-
-
-def _short(value: Any) -> str:
-  text = repr(value)
-  return text if len(text) <= 60 else f"{text[:57]}..."

@@ -25,13 +25,13 @@ def build(
   ("source") and of those of each watched set. Keypoints that a method detects are scored by `keypoints_box`.
   """
   frames = {"source": clips, **watched} if method.judge else {}
-  rows = {name: evaluate.cut(own, config.window, valid_only=True).batch for name, own in frames.items()}
+  rows = {name: evaluate.cut(those, config.window, valid_only=True).batch for name, those in frames.items()}
 
   def validate(variables: Any) -> dict[str, float]:
     scores = score(config, method.graphs["lift"], variables, clips) if "lift" in method.graphs else {}
     if "detect" in method.graphs:
-      found = detections.detect(method.graphs["detect"], variables, clips)
-      scores |= keypoints_box.score(clips, found)
+      detected = detections.detect(method.graphs["detect"], variables, clips)
+      scores |= keypoints_box.score(clips, detected)
     if "self_supervised" in method.graphs:
       second = score(config, method.graphs["self_supervised"], variables, clips)
       scores |= {f"self_supervised_{name}": value for name, value in second.items()}

@@ -89,7 +89,7 @@ def _proto(onnx: Any, graph: InferenceGraph, nodes: Nodes) -> Any:
   made = helper.make_graph(kept[::-1], graph.name, inputs, outputs, constants)
   operators = [helper.make_opsetid("", OPERATORS)]
   proto = helper.make_model(made, opset_imports=operators, ir_version=FORMAT, producer_name="jaxpose")
-  told = {name: json.dumps(value) for name, value in bundle.describe(graph).items()}
-  helper.set_model_props(proto, told)
+  notes = {name: json.dumps(value) for name, value in bundle.describe(graph).items()}
+  helper.set_model_props(proto, notes)
   onnx.checker.check_model(proto)
   return proto
