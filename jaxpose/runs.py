@@ -18,6 +18,7 @@ from jaxpose.data import source
 from jaxpose.data.clip import Clip, noisy
 from jaxpose.experiment import Trained
 from jaxpose.geometry import camera as cameras
+from jaxpose.graphs.graph import InferenceGraph
 from jaxpose.protocols import keypoints_box, many
 
 _SOURCE = "ground truth"  # of keypoints, where the built data set does not say
@@ -224,6 +225,8 @@ def evaluate(
   detected = _detected(trained, task, flip) if "detect" in trained.method.graphs else {}
   if detected and "lift" not in trained.method.graphs:
     return detected
+  if task.protocol == many.MANY.name:
+    _hypotheses(trained, adapt)
   options: dict[str, Any] = dict(flip=flip, adapt=adapt, show_progress=show_progress)
   if adapt is not None and adapt.mode != "none":
     options["state_dir"] = state_dir
@@ -266,13 +269,18 @@ def report(
   return {**scored, **spread, "timing": timing}
 
 
-def _spread(trained: Trained, clips: Sequence[Clip], adapt: AdaptConfig | None) -> dict[str, Any]:
-  """{"many"}: what protocol `many` says of the run's hypotheses; the report's other numbers are of one pose of them."""
+def _hypotheses(trained: Trained, adapt: AdaptConfig | None) -> InferenceGraph:
+  """The graph whose hypotheses protocol `many` scores; a ValueError where there is none."""
   graph = trained.method.graphs.get("hypotheses")
   if graph is None or (adapt is not None and adapt.mode != "none"):
     raise ValueError(
       f"protocol {many.MANY.name!r} scores hypotheses, of which method {trained.method.name!r} gives none, or adapted "
       "none; methods with a graph 'hypotheses' do, as 'flow', with mode none"
     )
-  poses = evaluation.sample(graph, trained.variables, clips, window=trained.config.window)
-  return {"many": many.measures(clips, poses)}
+  return graph
+
+
+def _spread(trained: Trained, clips: Sequence[Clip], adapt: AdaptConfig | None) -> dict[str, Any]:
+  """{"many"}: what protocol `many` says of the run's hypotheses; the report's other numbers are of one pose of them."""
+  graph, window = _hypotheses(trained, adapt), trained.config.window
+  return {"many": many.measures(clips, evaluation.sample(graph, trained.variables, clips, window=window))}

@@ -140,7 +140,7 @@ def test_a_video_knows_what_all_of_its_frames_say():
   """The last of three rounds is vanilla, told what the frames said in the second, each told so by the first."""
   model, own = trained(), clips(1)
   made, rows = adaptation.build(model, SOLVED["video"]), adaptation.evaluation.cut(own, valid_only=True)
-  every = adaptation._instances(model, SOLVED["video"], own, rows)
+  every = adaptation._instances(model, SOLVED["video"], own, rows, len(rows.clip))
   np.testing.assert_allclose(every["fresh"], 1 / 30, rtol=1e-6)
   adapt, told = jax.jit(made.adapt), adaptation.known(model, SOLVED["video"], ["S1"])
   told = jax.tree.map(lambda x: x[0], told)

@@ -26,9 +26,15 @@ TINY = ["--config.model_options.width=16", "--config.num_steps=60", "--config.lo
 TINY += ["--config.eval_max_frames=50"]
 
 
+# Many steps of programs of full size: longer to run unoptimised than to optimise.
+LONG = ("quickstart", "four_rows")
+
+
 def start(script, *arguments):
   command = [sys.executable, "-m", f"launch.{script}", *arguments]
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+  if script in LONG:
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"
   return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -117,16 +123,16 @@ def test_iso_is_trained_evaluated_adapted_and_tabulated(tmp_path, data_dir, whol
     ["--mode=video", "--recommended", f"--bones={bones}", "--height=1.7"],
   ):
     run("adapt", *places, "--stride=10", *flags)
-    own = json.loads(output.read_text())
-    assert own["fingerprint"]["frames"] == plain["fingerprint"]["frames"]
-    assert own["fingerprint"]["adaptation"]["mode"] == flags[0].removeprefix("--mode=")
+    adapted = json.loads(output.read_text())
+    assert adapted["fingerprint"]["frames"] == plain["fingerprint"]["frames"]
+    assert adapted["fingerprint"]["adaptation"]["mode"] == flags[0].removeprefix("--mode=")
     if flags == ["--mode=none"]:
-      assert own["metrics"] == plain["metrics"]
+      assert adapted["metrics"] == plain["metrics"]
     else:
-      assert own["metrics"]["mpjpe_mm"] != plain["metrics"]["mpjpe_mm"]
+      assert adapted["metrics"]["mpjpe_mm"] != plain["metrics"]["mpjpe_mm"]
   table = tmp_path / "table"
   places = [f"--baseline={whole}", f"--joint={workdir}", f"--data_dir={data_dir}", f"--output_dir={table}"]
-  printed = run("four_rows", *places, "--dataset=new_poses", "--stride=20")
+  printed = run("four_rows", *places, "--dataset=new_poses", "--stride=40")
   assert all(name in printed for name in ("Baseline", "Joint", "Vanilla", "Online", "difference"))
   assert sorted(p.name for p in table.iterdir()) == ["gallery.png", "intervals.png", "results.json"]
 
