@@ -1,6 +1,6 @@
 """How long a file of one person takes from the command to poses.npz, imports and compilation included.
 
-python -m benchmarks.lift_speed --output=OUT.json [--frames=10000] [--adapt=none] [--rounds=3]
+python -m benchmarks.lift_speed --output=OUT.json [--frames=10000] [--checkpoint=cmu_clip] [--adapt=none] [--rounds=3]
 
 AlphaPose's JSON of the sample's first person, to and fro, with a pixel of noise. Each round is `launch.lift` as a
 process of its own that writes npz alone. processor_s is what it took of all cores: on a machine with other work, the
@@ -25,6 +25,7 @@ from launch import app
 
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON to write.", required=True)
 _FRAMES = flags.DEFINE_integer("frames", 10_000, "Of the file.", lower_bound=10)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "cmu_clip", "As of launch.lift.")
 _ADAPT = flags.DEFINE_string("adapt", "none", "As of launch.lift.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Times it is run.", lower_bound=1)
 
@@ -45,7 +46,8 @@ def main() -> None:
     path = pathlib.Path(folder, "alphapose-results.json")
     write(path, _FRAMES.value)
     command = [sys.executable, "-m", "launch.lift", f"--keypoints={path}", "--image_size=1280x720", "--fps=25"]
-    command += ["--write=", f"--adapt={_ADAPT.value}", f"--output={folder}/out"]
+    command += ["--write=", f"--adapt={_ADAPT.value}"]
+    command += [f"--checkpoint={_CHECKPOINT.value}", f"--output={folder}/out"]
     for _ in range(_ROUNDS.value):
       began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
       subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
